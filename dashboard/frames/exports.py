@@ -17,7 +17,7 @@ COLUMNS = ["file", "format", "bytes", "sha256", "max_error"]
 
 
 def exports(run: Run, pruning: str) -> list[DerivedJob]:
-    """Return the exports of one pruning, newest first."""
+    """Return the exports of one pruning, newest first; of the run itself where `pruning` is ""."""
     return [found for found in derived_jobs(run, "export") if _of(found) == pruning]
 
 
@@ -34,6 +34,6 @@ def files(export: DerivedJob) -> pd.DataFrame:
 
 def _of(export: DerivedJob) -> str:
     try:
-        return str(getattr(export.spec, "pruning", ""))
+        return str(getattr(export.spec, "pruning", "?"))
     except (OSError, SpecError, ValueError):
-        return ""
+        return "?"  # no id of a pruning

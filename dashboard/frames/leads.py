@@ -26,7 +26,7 @@ import pandas as pd
 from winnow.dashboard.frames.explanations import explained_layers, explained_tasks, explanation_table, table_version
 from winnow.dashboard.frames.file_versions import Version, latest
 from winnow.dashboard.frames.shares import map_cells
-from winnow.engine.explain.usage import DEAD, IDLE, SHARED
+from winnow.engine.explain.usage import DEAD, IDLE, SHARED, surely_led
 from winnow.engine.runs.derived import DerivedJob
 
 LeadState = Literal["lead", "lean", "even"]
@@ -49,11 +49,9 @@ def lead_states(cells: pd.DataFrame, used: pd.DataFrame, names: Sequence[str]) -
     if cells.empty:
         return cells.assign(lead_state=pd.Series(dtype=str))
     equal = 1 / len(names) if len(names) > 1 else 0.0  # a task alone leads whatever it uses
-    low, high = (used[[f"{end}_share_{task}" for task in names]].to_numpy(float) for end in ("low", "high"))
-    place = cells["dominant"].map({task: index for index, task in enumerate(names)})
-    first = np.where(place.notna(), low[np.arange(len(cells)), place.fillna(0).astype(int)], np.nan)
-    silent = cells["label"].isin([DEAD, IDLE])
-    found = np.select([silent, first > equal, (high < equal).any(axis=1)], [cells["label"], "lead", "lean"], "even")
+    high = used[[f"high_share_{task}" for task in names]].to_numpy(float)
+    silent, sure = cells["label"].isin([DEAD, IDLE]), surely_led(used).ne("")
+    found = np.select([silent, sure, (high < equal).any(axis=1)], [cells["label"], "lead", "lean"], "even")
     return cells.assign(lead_state=found)
 
 

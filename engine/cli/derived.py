@@ -19,6 +19,7 @@ from winnow.engine.explain.circuits.tables import circuit_verdict, circuits_answ
 from winnow.engine.runs import launch
 from winnow.engine.runs.derived import KINDS, DerivedJob, derived_job, find_derived_job, newest_job, read
 from winnow.engine.runs.run import Run, find
+from winnow.engine.specs.export import OF_THE_RUN
 from winnow.engine.specs.frozen import DerivedSpec
 from winnow.engine.specs.jobs import JOBS
 
@@ -56,21 +57,30 @@ def _command(kind: str) -> click.Command:
 
 @click.command("export", help=JOBS["export"].help)
 @click.argument("run")
-@click.option("--format", "formats", default=None, metavar="NAME,…", help="safetensors, onnx, torch, card  [all]")
-@click.option("--pruning", default=None, help="which pruning of RUN  [the newest that is done]")
-@click.option("--out", default=None, type=click.Path(file_okay=False), help="copy the files to this folder")
+@click.option(
+    "--format",
+    "formats",
+    default=None,
+    metavar="NAME,…",
+    help="safetensors, onnx, torch, card, model-explorer  [the first four]",
+)
+@click.option(
+    "--pruning", default=None, help="which pruning of RUN; model-explorer needs none  [the newest that is done]"
+)
+@click.option("-o", "--out", default=None, type=click.Path(file_okay=False), help="copy the files to this folder")
 @as_json_option
 @resume_option
 def export_command(run: str, as_json: bool, resume: str | None, out: str | None, **given: str | None) -> None:
-    """Export a pruning: the newest that is done, unless one is named."""
+    """Export a pruning, the newest that is done unless one is named; or the run itself, for Model Explorer."""
     chosen, formats, pruning = find(run), given["formats"], given["pruning"]
     if resume is not None:
         require_alone("--resume", given)
         _require_free(out)
         sys.exit(_again(find_derived_job(chosen, "export", resume), as_json, out))
-    found = _pruning(chosen, pruning, run)
     wanted = {"formats": tuple(formats.split(","))} if formats else {}
-    spec = read({"kind": "export", "pruning": found.id, **wanted})
+    of_the_run = pruning is None and bool(wanted) and {*wanted["formats"]} <= {*OF_THE_RUN}
+    found = "" if of_the_run else _pruning(chosen, pruning, run).id
+    spec = read({"kind": "export", "pruning": found, **wanted})
     _require_free(out)
     sys.exit(_done(chosen, spec, as_json, out))
 

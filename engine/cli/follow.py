@@ -61,7 +61,9 @@ def _bar(work: WorkFolder, label: str) -> None:
                 told = status.message
                 progress.console.print(told, markup=False, highlight=False)
             time.sleep(POLL)
-        progress.update(bar, completed=work.status.progress, description=f"{label}: {work.status.state}")
+        if status.state == "done" and status.message not in ("", told):
+            progress.console.print(status.message, markup=False, highlight=False)
+        progress.update(bar, completed=status.progress, description=f"{label}: {status.state}")
 
 
 def _lines(work: WorkFolder) -> None:
@@ -74,7 +76,7 @@ def _lines(work: WorkFolder) -> None:
             left = f", {status.remaining:.0f} s left" if status.remaining else ""
             console.print(f"{work.id}: {text}{left}")
             said = text
-        if status.message != told and status.state in LIVE:
+        if status.message != told and status.state in (*LIVE, "done"):  # why it failed, the caller says
             told = status.message
             console.print(f"{work.id}: {told}")
         if status.state not in LIVE:

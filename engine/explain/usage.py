@@ -115,6 +115,23 @@ def usage(relevance: pd.DataFrame, noise: pd.DataFrame | None = None) -> pd.Data
     return given.cells.assign(**columns, **rest)
 
 
+def surely_led(used: pd.DataFrame) -> pd.Series:
+    """Return the task that surely leads each cell of a usage frame, "" where none does.
+
+    It has the largest share, and the lower end of that share's interval is above 1/T: at 95 %, it has more than an
+    equal share. A task alone leads whatever it uses. Nobody leads a dead or an idle cell.
+    """
+    tasks = tasks_of(used)
+    if used.empty or not tasks:
+        return pd.Series("", index=used.index, dtype=object)
+    shares, low = (used[[f"{end}share_{task}" for task in tasks]].to_numpy(float) for end in ("", "low_"))
+    known = ~np.isnan(shares).any(axis=1)
+    first = np.where(known[:, None], shares, 0.0).argmax(axis=1)
+    equal = 1 / len(tasks) if len(tasks) > 1 else 0.0
+    sure = known & (low[np.arange(len(used)), first] > equal) & ~used["label"].isin([DEAD, IDLE]).to_numpy()
+    return pd.Series(np.where(sure, np.array(tasks, object)[first], ""), used.index)
+
+
 def tasks_of(used: pd.DataFrame) -> tuple[str, ...]:
     """Return the tasks of a usage frame."""
     return tuple(str(name).removeprefix("share_") for name in used.columns if str(name).startswith("share_"))

@@ -1,8 +1,11 @@
 """An export: the network of a pruning as files for other programs, each compared with it before it is kept.
 
+What Model Explorer shows (engine.export.model_explorer) is of the run itself, and of its newest explanation.
+
 | table   | columns                                                                                               |
 |---------|-------------------------------------------------------------------------------------------------------|
-| `files` | format, file (in `files/`), bytes, sha256, max_error (relative, beside the network; 0: the same bits) |
+| `files` | format, file (in `files/`), bytes, sha256, max_error (relative, beside the network; 0: the same bits; |
+|         | NaN where no network is in the file)                                                                  |
 """
 
 import shutil
@@ -14,10 +17,14 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from winnow.engine.explain.usage import ALL, DEAD, IDLE, surely_led, tasks_of
 from winnow.engine.export import (
+    ExplorerGraph,
     Exported,
+    Leads,
     ModelFacts,
     Saved,
+    explorer_files,
     export_onnx,
     export_program,
     load_model,
@@ -28,10 +35,10 @@ from winnow.engine.jobs.certificate_file import read_certificate
 from winnow.engine.jobs.run_data import first_image
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.writer import ResultWriter
-from winnow.engine.runs.derived import DerivedJob, find_derived_job
+from winnow.engine.runs.derived import DerivedJob, derived_jobs, find_derived_job
 from winnow.engine.runs.digests import digest, manifests
 from winnow.engine.runs.files import replace
-from winnow.engine.runs.reading import read_object
+from winnow.engine.runs.reading import read_object, taken_apart
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import WorkFolder
 from winnow.engine.sparsity.strength import SAID_OF
@@ -58,41 +65,112 @@ def run_export(run: Run, spec: ExportSpec, writer: ResultWriter, stop_requested:
 
     Raises:
         FileNotFoundError: the run has no such pruning.
-        ValueError: that pruning is not done, or its network is damaged.
+        ValueError: that pruning is not done, or its network is damaged; or the run has no tables of its network.
         MissingPackages: ONNX is asked for and its packages are not installed.
 
     """
-    pruning = find_derived_job(run, "prune", spec.pruning)
-    if pruning.recorded_status().state != "done":
-        raise ValueError(f"`pruning` must be done, got {pruning.id}: {pruning.status.state}. Wait, or take another.")
-    torch.set_flush_denormal(True)
-    model = load_model(pruning.path / "model").eval()
-    images = first_image(run)
-    folder = writer.folder / "files"
-    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted worker has begun
-    folder.mkdir()
-    saved: Saved | None = None
-    exported: list[Exported] = []
-    rows: list[list[Any]] = []
+    files = _Files(run, spec, writer)
     for place, name in enumerate(kind for kind in get_args(Format) if kind in spec.formats):
         if stop_requested:
             return "stopped"
         writer.status(phase=f"writing {name}", progress=place / len(spec.formats))
-        if name == "safetensors":
-            saved = save_model(folder, model, images)
-            rows += [_row(name, file, 0.0) for file in sorted(folder.iterdir())]
-        elif name == "card":
-            rows.append(_card(pruning, folder, images, (saved, exported)))
-        else:
-            exported.append(_exported(name, model, images, folder))
-            rows.append(_row(name, exported[-1].path, exported[-1].relative_error))
-        writer.table("files", pd.DataFrame(rows, columns=COLUMNS))
+        files.write(name)
+        writer.table("files", pd.DataFrame(files.rows, columns=COLUMNS))
     return "done"
 
 
-def _exported(name: Format, model: nn.Module, images: Tensor, folder: Path) -> Exported:
-    file, write = next((file, write) for kind, file, write in EXPORTS if kind == name)
-    return write(model, images, folder / file)
+class _Files:
+    """The files of one export; the network is read once a format needs it."""
+
+    def __init__(self, run: Run, spec: ExportSpec, writer: ResultWriter) -> None:
+        self.run, self.writer, self.folder = run, writer, writer.folder / "files"
+        self.pruning = _done_pruning(run, spec.pruning) if spec.pruning else None
+        torch.set_flush_denormal(True)
+        shutil.rmtree(self.folder, ignore_errors=True)  # what an interrupted worker has begun
+        self.folder.mkdir()
+        self.rows: list[list[Any]] = []
+        self.loaded: tuple[nn.Module, Tensor] | None = None
+        self.saved: Saved | None = None
+        self.exported: list[Exported] = []
+
+    def write(self, name: Format) -> None:
+        """Write the files of one format, and remember what they are."""
+        if name == "model-explorer":
+            self._model_explorer()
+        elif self.pruning is None:
+            raise ValueError(f"`pruning` must be the id of a pruning for {name}, got none. Prune first.")
+        else:
+            self._network(name, self.pruning)
+
+    def _network(self, name: Format, pruning: DerivedJob) -> None:
+        self.loaded = self.loaded or (load_model(pruning.path / "model").eval(), first_image(self.run))
+        model, images = self.loaded
+        if name == "safetensors":
+            self.saved = save_model(self.folder, model, images)
+            self.rows += [_row(name, file, 0.0) for file in sorted(self.folder.iterdir())]
+        elif name == "card":
+            self.rows.append(_card(pruning, self.folder, images, (self.saved, self.exported)))
+        else:
+            file, write = next((file, write) for kind, file, write in EXPORTS if kind == name)
+            self.exported.append(write(model, images, self.folder / file))
+            self.rows.append(_row(name, self.exported[-1].path, self.exported[-1].relative_error))
+
+    def _model_explorer(self) -> None:
+        graph, missing = explorer_graph(self.run)
+        with taken_apart(self.run.path / "tables" / "network.parquet"):
+            found = explorer_files(graph)
+        for file, text in found.files.items():
+            replace(self.folder / file, text.encode())
+            self.rows.append(_row("model-explorer", self.folder / file, float("nan")))
+        self.writer.conclude(" ".join([*missing, *found.missing]))
+
+
+def explorer_graph(run: Run) -> tuple[ExplorerGraph, list[str]]:
+    """Return what a run stores of its network and groups, with its newest explanation; and what is missing there.
+
+    An explanation of all layers is preferred to a newer one of some. Nothing is computed.
+
+    Raises:
+        ValueError: the run has no tables of its network yet, or they are damaged.
+
+    """
+    try:
+        nodes, edges, groups = (run.table(name) for name in ("network", "streams", "groups"))
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"`run` must have the tables of its network, got none in {run.id}. They are written after its first epoch."
+        ) from error
+    facts = {"run": run.id, "state": run.recorded_status().state, "groups": run.spec.penalty.groups}
+    facts |= {"penalty": run.spec.penalty.penalty, "tasks": ", ".join(run.spec.tasks)}
+    done = [work for work in derived_jobs(run, "explain") if work.recorded_status().state == "done"]
+    explained = next((work for work in done if not getattr(work.spec, "layers", ())), next(iter(done), None))
+    if explained is None:
+        missing = f"No leading tasks and shares: the run has no explanation. Run winnow explain {run.id} first."
+        return ExplorerGraph(run.id, nodes, edges, groups, facts=facts | {"leading task": missing}), [missing]
+    facts |= {"leading task": f"by the explanation {explained.id}"}
+    with taken_apart(explained.path / "tables" / "usage.parquet"):
+        return ExplorerGraph(run.id, nodes, edges, groups, _leads(explained), facts), []
+
+
+def _leads(explained: DerivedJob) -> Leads:
+    """Return who leads the channels of each layer, and the tasks' shares in its relevance [%]."""
+    used, layers = explained.table("usage"), explained.table("layers")
+    tasks, led = tasks_of(used), surely_led(used)
+    order = list(dict.fromkeys(used["layer"]))
+    counts = {layer: {task: int(((used["layer"] == layer) & (led == task)).sum()) for task in tasks} for layer in order}
+    living = used.loc[~used["label"].isin([IDLE, DEAD]), "layer"].tolist()
+    whole = layers[layers["label"] == ALL]
+    shares = {
+        task: dict(zip(whole["layer"], (100 * whole[f"share_{task}"]).clip(upper=100), strict=True)) for task in tasks
+    }
+    return Leads(counts, {layer: living.count(layer) for layer in order}, shares)
+
+
+def _done_pruning(run: Run, name: str) -> DerivedJob:
+    pruning = find_derived_job(run, "prune", name)
+    if pruning.recorded_status().state != "done":
+        raise ValueError(f"`pruning` must be done, got {pruning.id}: {pruning.status.state}. Wait, or take another.")
+    return pruning
 
 
 def _card(pruning: DerivedJob, folder: Path, images: Tensor, files: tuple[Saved | None, list[Exported]]) -> list[Any]:

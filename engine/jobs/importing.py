@@ -1,7 +1,8 @@
 """`winnow import`: a run of a network that was trained elsewhere, from its code and a file of its weights.
 
 The network is built by the user's function, given its weights, and recorded as a loop of no steps
-(`engine.jobs.recording`). Groups, pruning and explanations work on the run at once; nothing is trained.
+(`engine.jobs.recording`). Weights that are frozen count like the others. Groups, pruning and explanations work on the
+run at once; nothing is trained.
 """
 
 import inspect
@@ -64,10 +65,11 @@ def import_checkpoint(asked: Import) -> Run:
     net = _built(asked.network, fields, int(example.shape[1]))
     put_weights(net, read_weights(asked.weights), str(asked.weights))
     net.eval()
+    unfrozen = _unfreeze(net)
     graph, wanted = _traced(net, example), PenaltySpec.model_validate({"groups": asked.groups, "scope": "both"})
     groups = build_groups(wanted.model_copy(update={"strength": 0.0}), net, graph, example, asked.network.trunk)
     proximal = Proximal(torch.optim.SGD(net.parameters(), 1e-3), groups, GroupLasso(0.0))
-    told: Told = {"epochs": 1, "trunk": asked.network.trunk, "origin": _origin(asked)}
+    told: Told = {"epochs": 1, "trunk": asked.network.trunk, "origin": _origin(asked) + unfrozen}
     if batches is not None:
         told |= {"tasks": fields, "loader": [(batch.images, batch.targets) for batch in batches.in_order()]}
     with record(asked.name, net, example, proximal, **told) as run:
@@ -124,6 +126,19 @@ def _traced(net: nn.Module, example: Tensor) -> ChannelGraph:
             f"{error_line(error)}{f' in {line}' if line else ''}. Give another shape with --example. A network in "
             "another type must be built in float32; one of indices needs `record`."
         ) from error
+
+
+def _unfreeze(net: nn.Module) -> str:
+    """Let all weights of a network move, and say of how many it is news.
+
+    Nothing is trained here, and what is frozen is in no group: it could be neither seen nor pruned. A refit of a
+    pruning trains them all.
+    """
+    weights = [parameter for parameter in net.parameters() if parameter.is_floating_point()]
+    frozen = [parameter for parameter in weights if not parameter.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    return f"; {len(frozen)} of its {len(weights)} tensors came frozen, and count like the others" if frozen else ""
 
 
 def _origin(asked: Import) -> str:

@@ -2,7 +2,7 @@
 
 `compact` removes every channel that nothing needs, by dead-channel elimination on the channel graph
 (`engine.graph`), and compares the result with the original in float32 and float64 before it returns it.
-May import: graph, sparsity, networks.
+May import: graph, sparsity, tasks, networks.
 Start at `engine.pruning.compact`.
 """
 

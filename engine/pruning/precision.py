@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
+from winnow.engine.tasks.surroundings import full_products
+
 EMPTY = (OrderedDict, dict, set, list)
 CASTS = (Tensor.float, Tensor.double, Tensor.half, Tensor.bfloat16)
 
@@ -116,14 +118,12 @@ def in_precision(model: nn.Module, dtype: torch.dtype, makers: bool = True, own:
 
 @contextmanager
 def full_precision(model: nn.Module) -> Iterator[None]:
-    """Keep a GPU from rounding float32 to TF32 in convolutions and products."""
-    if not any(parameter.is_cuda for parameter in model.parameters()):
-        yield
-        return
-    backends, products = torch.backends.cudnn, torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    """Keep float32 from being rounded to TF32 or bfloat16 in convolutions and products."""
+    backends: Any = torch.backends.cudnn
+    before = backends.deterministic
+    backends.deterministic = before or any(parameter.is_cuda for parameter in model.parameters())
     try:
-        with backends.flags(enabled=backends.enabled, deterministic=True, allow_tf32=False):
+        with full_products():
             yield
     finally:
-        torch.set_float32_matmul_precision(products)
+        backends.deterministic = before

@@ -69,7 +69,7 @@ JOBS: Mapping[str, JobKind] = MappingProxyType(
             ExportSpec,
             Reference("winnow.engine.jobs.export_job", "run_export"),
             tables=("files",),
-            help="Write the pruned network of RUN in other formats. Each file is checked against the network.",
+            help="Write the pruned network of RUN in other formats, each checked, or RUN for Model Explorer.",
         ),
         "bench": JobKind(
             BenchSpec,

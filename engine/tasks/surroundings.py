@@ -1,7 +1,9 @@
 """What code of the user's own may change for everything else in the process: looked at, put back, and refused by name.
 
 A default type, a default device, gradients that are off, or torch seeded anew in every step change a training without
-an error. Whatever else a module sets for itself (threads, filters of warnings, what a signal does) is put back.
+an error. Whatever else a module sets for itself (threads, filters of warnings, what a signal does) is put back. So is
+the precision of float32 products, with a warning, for a job without that code would compute in another; changed within
+a step, it is refused.
 """
 
 import signal
@@ -52,13 +54,70 @@ def _set_strict(value: tuple[bool, bool]) -> None:
     torch.use_deterministic_algorithms(value[0], warn_only=value[1])
 
 
+@dataclass(frozen=True)
+class Products:
+    """In which precision each backend multiplies float32, as torch calls it: ieee, tf32 or bf16; none: its default.
+
+    `level` is what `torch.get_float32_matmul_precision` says, "" where it raises: after one backend was set by itself.
+    """
+
+    precisions: tuple[str, ...]
+    level: str = ""
+
+    def __str__(self) -> str:
+        named = zip(_backends(), self.precisions, strict=True)
+        return ", ".join(f"{name} {own}" for name, own in named if own != "none") or "its default"
+
+
+def _backends() -> dict[str, Any]:
+    """Return what has a precision, by name: first that of all, which the others inherit, then backends, then parts."""
+    every: Any = torch.backends
+    own = {"cuda.matmul": every.cuda.matmul, "cudnn.conv": every.cudnn.conv, "cudnn.rnn": every.cudnn.rnn}
+    own |= {f"mkldnn.{name}": getattr(every.mkldnn, name) for name in ("matmul", "conv", "rnn")}
+    return {"all": every, "cudnn": every.cudnn, "mkldnn": every.mkldnn, **own}
+
+
+def products_now() -> Products:
+    """Return the precisions as they are now."""
+    try:
+        level = str(torch.get_float32_matmul_precision())
+    except RuntimeError:
+        level = ""
+    return Products(tuple(str(own.fp32_precision) for own in _backends().values()), level)
+
+
+def set_products(value: Products) -> None:
+    """Set the precisions, backend by backend, and the level if there is one."""
+    if value.level and value != products_now():
+        torch.set_float32_matmul_precision(value.level)  # it sets some of the backends
+    for own, precision in zip(_backends().values(), value.precisions, strict=True):
+        if own.fp32_precision != precision:
+            own.fp32_precision = precision
+
+
+@contextmanager
+def full_products() -> Iterator[None]:
+    """Within it float32 is multiplied as float32 on every backend."""
+    before = products_now()
+    set_products(Products(("ieee",) * len(before.precisions)))
+    try:
+        yield
+    finally:
+        set_products(before)
+
+
+PRODUCTS = Setting(
+    "precision of float32 products", products_now, set_products, "torch.set_float32_matmul_precision or fp32_precision"
+)
 DETERMINISTIC = Setting("deterministic algorithms", _strict, _set_strict, "torch.use_deterministic_algorithms")
 SEED = Setting("seed", torch.initial_seed, _seed, "torch.manual_seed")
 
 
 def settings_now(stream: int | None = None) -> dict[Setting, Any]:
     """Return the settings of torch as they are now; where a `stream` is given, that torch was seeded with it."""
-    return {own: own.read() for own in (*SETTINGS, DETERMINISTIC)} | ({} if stream is None else {SEED: stream})
+    return {own: own.read() for own in (*SETTINGS, PRODUCTS, DETERMINISTIC)} | (
+        {} if stream is None else {SEED: stream}
+    )
 
 
 def seed_stream(seed: int) -> int:
@@ -127,14 +186,21 @@ def surroundings_kept(role: str) -> Iterator[None]:
 
     """
     known, threads, strict = {own: own.read() for own in SETTINGS}, torch.get_num_threads(), _strict()
+    products = products_now()
     main = threading.current_thread() is threading.main_thread()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)} if main else {}
     try:
         with warnings.catch_warnings():
             yield
         require_settings(known, role)
+        if found := _put_back({PRODUCTS: products}):
+            warnings.warn(
+                f"`{role}` set the {PRODUCTS.name} of torch to {found[PRODUCTS]}. They stay at {products}, as in every "
+                f"other job on the run. Take {PRODUCTS.by} out of your code.",
+                stacklevel=3,
+            )
     finally:
-        _put_back(known)
+        _put_back({**known, PRODUCTS: products})
         torch.set_num_threads(threads)
         _set_strict(strict)
         for number, handler in handlers.items():

@@ -12,6 +12,10 @@ compares both networks in evaluation mode; `remove` compares them in training mo
 A channel that is idle goes whole, and with it what still writes it: groups that lived for nothing count as zero from
 then on, so that a target may be passed by as many.
 
+A removal takes as long as several steps: the network is traced, and the smaller one is compared with it. So one that is
+due takes place only when it shortens what follows, by a share of the parameters or of the MACs (`WORTH`). What is left
+for later stays zero, as without a removal, unless it revives.
+
 Two things are the smaller network's own: dropout draws fewer random numbers where channels under it went, and task
 gradients compared at the trunk's parameters (`gradients = "parameters"`) are those of the parameters that are left.
 """
@@ -27,6 +31,7 @@ from torch.optim import Optimizer
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.modes import statistics_kept, undisturbed
 from winnow.engine.graph.partition import Labels
+from winnow.engine.graph.tables import savings
 from winnow.engine.measure.counts import layer_macs
 from winnow.engine.pruning import Certificate, NotExact, compact, transfer
 from winnow.engine.pruning import optimiser as moving
@@ -37,6 +42,7 @@ from winnow.engine.training.batches import Batches
 from winnow.engine.training.state import Training
 
 IMAGES = 4  # on which both networks are compared in training mode
+WORTH = 0.05  # the share of the parameters or of the MACs that a removal takes at least
 BOUND = 1e-6  # the largest relative error there, in float64: batch norms divide by deviations that may be small
 
 
@@ -67,7 +73,7 @@ def due(training: Training, steps: int) -> bool:
 
 
 def remove(training: Training, batches: Batches) -> Removed | None:
-    """Take out of the network what is exactly zero and needed by nobody; None where that is nothing.
+    """Take out of the network what is exactly zero and needed by nobody; None where that is little or nothing.
 
     Raises:
         NotExact: the smaller network is another one, in evaluation or in training mode; nothing was changed.
@@ -77,6 +83,9 @@ def remove(training: Training, batches: Batches) -> Removed | None:
     """
     training.removal = training.step
     example = batches.example()
+    before = size(training.net, example)
+    if not _worth(training, before):
+        return None
     found = compact(training.net, example, gather="never", training=True, keep_modules=True)
     if not any(cut.stays for cut in found.cuts):
         return None
@@ -86,10 +95,17 @@ def remove(training: Training, batches: Batches) -> Removed | None:
             "--removal; `winnow prune` removes them at the end."
         )
     _check(training.net, found.model, next(batches.in_order()).images[:IMAGES])
-    before = _size(training.net, example)
     follow(training, found)
     epoch = training.step // batches.steps
-    return Removed(epoch, training.step, before, _size(training.net, example), found.certificate)
+    return Removed(epoch, training.step, before, size(training.net, example), found.certificate)
+
+
+def _worth(training: Training, now: Size) -> bool:
+    """Whether enough of the present network can go, by the weights as they are in the dense one."""
+    whole = savings(training.dense_graph().liveness()).iloc[-1]
+    parameters = whole["parameters"] - whole["removable_parameters"]
+    macs = whole["macs"] - whole["removable_macs"]
+    return bool(parameters <= (1 - WORTH) * now.parameters or macs <= (1 - WORTH) * now.macs)
 
 
 def follow(training: Training, smaller: moving.SmallerOptimiser) -> None:
@@ -146,7 +162,8 @@ def _left(training: Training, smaller: moving.SmallerOptimiser) -> list[Remainin
     return [left for left in found if left is not None]
 
 
-def _size(net: nn.Module, example: Tensor) -> Size:
+def size(net: nn.Module, example: Tensor) -> Size:
+    """Return the size of a network for images like `example`."""
     return Size(sum(parameter.numel() for parameter in net.parameters()), sum(layer_macs(net, example).values()))
 
 

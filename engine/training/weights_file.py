@@ -1,7 +1,8 @@
 """Weights from a file of the user's: safetensors, or what `torch.save` wrote of tensors, numbers and containers.
 
-Nothing in a file is run: `torch.load` reads with `weights_only=True`. The tensors must be those of the network, by name
-and shape; what is missing and what is left over is said by name.
+Which of them it is, its first bytes say, whatever it is called. Nothing in a file is run: `torch.load` reads with
+`weights_only=True`. The tensors must be those of the network, by name and shape; what is missing and what is left over
+is said by name.
 """
 
 import io
@@ -22,6 +23,19 @@ from winnow.engine.specs.trunk import NetworkSpec
 INSIDE = ("state_dict", "model_state_dict", "model_state", "model", "net")  # parts of a checkpoint within a part
 WRAPPED = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before names
 AVERAGED = "n_averaged"  # the counter of torch.optim.swa_utils.AveragedModel
+SAVED_BY_TORCH = (b"PK\x03\x04", b"\x80")  # a zip archive; before torch 1.6, a pickle
+MOST_HEADER = 100_000_000  # bytes, of a file of safetensors: what its format allows
+OTHERS = MappingProxyType(
+    {
+        b"version https://git-lfs": "a pointer of Git LFS to the file. Run git lfs pull",
+        b"{": "JSON. An index names the files that hold the tensors: join them into one state_dict, and save that",
+        b"<": "a web page or XML. Download the file itself",
+        b"\x89HDF": "HDF5, as Keras writes it. Load it there, and save the tensors with safetensors",
+        b"GGUF": "GGUF. Give the weights as they were trained, as safetensors",
+        b"\x1f\x8b": "compressed by gzip. Unpack it first",
+        b"\x93NUMPY": "an array of NumPy. Save the tensors by name with safetensors",
+    }
+)
 SOME = 5  # names that a message lists
 COUNTED = "num_batches_tracked"  # of batch norms; old files lack it, and nothing here reads it
 
@@ -39,7 +53,7 @@ def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
         raise ValueError(f"`weights` must be a file, got {path}: {error.strerror}.") from error
     if sha256 is not None and digest(content) != sha256:
         raise ValueError(f"`weights` must be the file that the run was created with, got other bytes in {path}.")
-    found = _safetensors(content, path) if path.suffix == ".safetensors" else _saved(content, path)
+    found = _tensors(content, path)
     for prefix in WRAPPED:
         if found and all(name.startswith(prefix) for name in found):
             found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
@@ -164,6 +178,19 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:SOME]) + (f" and {len(names) - SOME} more" if len(names) > SOME else "")
 
 
+def _tensors(content: bytes, path: Path) -> dict[str, Tensor]:
+    """Read a file as what it is by its first bytes, whatever its name ends with."""
+    if content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= MOST_HEADER:
+        return _safetensors(content, path)
+    if content.startswith(SAVED_BY_TORCH):
+        return _saved(content, path)
+    other = next((why for start, why in OTHERS.items() if content.lstrip()[: len(start)] == start), "another format")
+    raise ValueError(
+        f"`weights` must be a file of safetensors or what torch.save writes, got {path}, which is "
+        f"{other if content else 'empty'}."
+    )
+
+
 def _safetensors(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
         found: dict[str, Tensor] = load(content)
@@ -178,6 +205,11 @@ def _saved(content: bytes, path: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")  # newer versions warn of sparse tensors, which are refused by name below
             found: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:
+        if "TorchScript" in str(error):
+            raise ValueError(
+                f"`weights` must hold tensors alone, got {path}, a TorchScript archive. Save torch.jit.load(file)."
+                "state_dict() with torch.save."
+            ) from error
         raise ValueError(
             f"`weights` must hold tensors alone, as torch.save(net.state_dict(), file) writes them, got {path}, which "
             "holds other objects or is damaged. Save its state_dict, or use safetensors."

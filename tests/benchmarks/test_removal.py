@@ -64,12 +64,13 @@ def test_a_step_after_a_removal_is_faster(groups: str, share: float, figure):
     assert measured.median >= 1.4
 
 
-def seconds_of_run(target: float, removal: int, epochs: int = 16) -> tuple[float, float]:
+def seconds_of_run(refit: float, removal: int, epochs: int = 12) -> tuple[float, float]:
     """Return the CPU seconds of a whole run on rooms, validation included, and the share of MACs gone at its end."""
-    length = {"train_length": IMAGES, "val_length": 8}
-    penalty = {"groups": "coupled", "scope": "both", "target": target, "target_of": "mac", "removal": removal}
-    asked = parse({"data": {"dataset": "scenes", **length}, "epochs": epochs, "penalty": penalty})
-    rooms = {split: load("scenes", split=split, length=n) for split, n in (("train", IMAGES), ("val", 8))}
+    length = {"train_length": 4 * IMAGES, "val_length": 8}
+    penalty = {"groups": "coupled", "scope": "both", "target": 70.0, "target_of": "mac", "refit": refit}
+    data = {"dataset": "scenes", **length}
+    asked = parse({"data": data, "epochs": epochs, "penalty": {**penalty, "removal": removal}})
+    rooms = {split: load("scenes", split=split, length=n) for split, n in (("train", 4 * IMAGES), ("val", 8))}
     tasks = build_tasks(rooms["train"].fields, asked.tasks)
     read = {
         split: Batches(stack(own, asked.tasks), tasks, asked.batch_size, torch.device("cpu"))
@@ -85,10 +86,11 @@ def seconds_of_run(target: float, removal: int, epochs: int = 16) -> tuple[float
     return taken, training.counts.percent("mac", living(whole))
 
 
-@pytest.mark.parametrize("target", [50.0, 70.0, 90.0])
-def test_a_run_that_shrinks_takes_less_time_than_one_that_keeps_its_zeros(target: float, figure):
+@pytest.mark.parametrize("refit", [0.25, 0.5, 0.7])
+def test_a_run_that_shrinks_takes_less_time_than_one_that_keeps_its_zeros(refit: float, figure):
+    """To 70 % of the MACs: the target is reached when the refit begins, so a longer refit gains more."""
     torch.set_num_threads(1)
-    (dense, _), (shrinking, reached) = seconds_of_run(target, 0), seconds_of_run(target, 1)
+    (dense, _), (shrinking, reached) = seconds_of_run(refit, 0), seconds_of_run(refit, 1)
     said = f"{shrinking / dense:.2f} ({shrinking:.1f} s and {dense:.1f} s of CPU; {reached:.0f} % of the MACs gone)"
-    figure(f"whole run with removal ÷ without, target {target:g} % of the MACs", said, "≤ 0.7 at 70 %")
+    figure(f"whole run with removal ÷ without, refit from {1 - refit:.0%} of the run", said, "≤ 0.7")
     assert shrinking < dense

@@ -23,10 +23,12 @@ FORMATS: dict[Format, str] = {
     "onnx": "ONNX",
     "torch": "torch.export program",
     "card": "model card",
+    "model-explorer": "Model Explorer",
 }
 MEANING = (
     "Each file is compared with the pruned network before it is offered. No file needs the dense network, and none "
-    "contains a pickle. Writing takes some seconds."
+    "contains a pickle. Writing takes some seconds. The files for Model Explorer show the run's network before the "
+    "pruning: a graph, and a file for each figure that its nodes can be coloured by."
 )
 
 
@@ -36,9 +38,14 @@ def export(run: Run, shown: DerivedJob) -> None:
         st.info("The network can be exported once the pruning is done.", icon=":material/hourglass:")
         return
     _new(run, shown)
-    known = exports(run, shown.id)
+    known = _known(run, shown)
     live = any(found.status.state in LIVE for found in known)
     redrawn(_list, EVERY if live else None, shown, run, live)
+
+
+def _known(run: Run, shown: DerivedJob) -> list[DerivedJob]:
+    """Return the exports of a pruning, and behind them those of the run itself, newest first."""
+    return [*exports(run, shown.id), *exports(run, "")]
 
 
 def _new(run: Run, shown: DerivedJob) -> None:
@@ -60,7 +67,7 @@ def _new(run: Run, shown: DerivedJob) -> None:
 
 def _list(shown: DerivedJob, run: Run, drawn_live: bool) -> None:
     """List the exports, newest first; once none is live any more, draw the whole page once more."""
-    known = exports(run, shown.id)
+    known = _known(run, shown)
     if drawn_live and all(found.status.state not in LIVE for found in known):
         st.rerun()
     for found in known:

@@ -27,9 +27,9 @@ from torch import Tensor
 from winnow.engine.explain.checks.suffix import Suffix, suffix_of
 from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import Means
-from winnow.engine.explain.relevance.objectives import MainMetric, main_metric
 from winnow.engine.explain.relevance.probe import Probe
 from winnow.engine.explain.relevance.sites import Change, Site
+from winnow.engine.tasks.main_metric import MainMetric, main_metric
 from winnow.engine.training.batches import Batch
 
 BLOCK = 20  # deletions measured on one recorded prefix; if the process ends, one block is lost

@@ -246,6 +246,21 @@ def test_an_export_is_asked_for_in_the_chosen_forms(make_stored_run: MakeRun, en
     assert (export.spec.pruning, export.spec.formats) == (pruning.id, ("onnx",))
 
 
+def test_what_model_explorer_shows_of_the_run_is_listed_beside_the_exports_of_a_pruning(
+    make_stored_run: MakeRun, end_workers: None
+) -> None:
+    run = make_stored_run()
+    pruning = write_pruning(run)
+    write_export(run, pruning)
+    own = derived_job(run, ExportSpec(formats=("model-explorer",)))
+    (own.path / "files").mkdir()
+    (own.path / "files" / "model_explorer.json").write_text("{}")
+    page = _page(run=run.id, detail="Export")
+    offered = [button.label.replace("\\", "") for button in page.get("download_button") if "csv" not in button.key]
+    assert offered == ["README.md", "network.safetensors", "model_explorer.json"]
+    assert "and its 1 export" in said(page)  # what goes with the pruning; the run's own stays
+
+
 def test_no_form_at_all_is_refused(make_stored_run: MakeRun) -> None:
     run = make_stored_run()
     write_pruning(run)

@@ -82,6 +82,11 @@ def test_export_writes_files_that_agree_and_overwrites_nothing(run: Run, tmp_pat
         expected = load_model(out).eval()(images)["digit"]
     torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-4)
     assert run.id in (out / "README.md").read_text()
+    shown = winnow_here("export", "tiny", "--format", "model-explorer", "-o", str(tmp_path / "shown"))
+    assert shown.returncode == 0, shown.stderr
+    assert "Run winnow explain" in shown.stdout
+    assert "trunk" in (tmp_path / "shown" / "model_explorer_alive.json").read_text()
+    assert newest_job(run, "export").spec.pruning == ""
     again = winnow_here("export", "tiny", "--out", str(out))
     assert again.returncode == 2
     assert "`--out` must be a new or an empty folder" in again.stderr

@@ -12,6 +12,8 @@ from tests.engine.commanding import winnow_here
 from tests.engine.own_nets import at_home, project
 from winnow.data.code import Code
 from winnow.data.trust import confirm
+from winnow.engine.export import explorer_files
+from winnow.engine.jobs.export_job import explorer_graph
 from winnow.engine.jobs.restore import restored_network
 from winnow.engine.runs.run import Run, list_runs
 
@@ -58,6 +60,27 @@ def test_a_checkpoint_becomes_a_run_with_metrics_groups_and_sample(home: Path) -
         assert torch.equal(net.state_dict()[name], tensor)
     shown = winnow_here("runs", "list")
     assert "there" in shown.stdout
+    graph, missing = explorer_graph(run)
+    alive = json.loads(explorer_files(graph).files["model_explorer_alive.json"])["results"]
+    assert alive["second"]["value"] == 87.5  # one of its eight groups is zero
+    assert "no explanation" in missing[0]
+
+
+def test_frozen_weights_are_looked_at_like_the_others(home: Path) -> None:
+    nets = home / "project" / "mypkg" / "nets.py"
+    nets.write_text(
+        nets.read_text() + "\n\ndef still(tasks, width):\n    return build(tasks, width).requires_grad_(False)\n"
+    )
+    file = weights(home)
+    code = Code("mypkg.nets:still", str(home / "project"), "network")
+    confirm(code.fingerprint())
+    asked = ["--network", "mypkg.nets:still", *OWN[2:], "--dataset", "digits", "--name", "still", "--json"]
+    done = winnow_here("import", str(file), *asked)
+    assert done.returncode == 0, done.stderr
+    run = Run(home / "runs" / json.loads(done.stdout)["run"])
+    assert run.spec.network.origin.endswith("tensors came frozen, and count like the others")
+    groups = run.groups()
+    assert groups[~groups["alive"]][["layer", "channel"]].to_numpy().tolist() == [["second", 2]]
 
 
 def test_what_does_not_fit_is_said(home: Path) -> None:

@@ -158,6 +158,9 @@ def test_a_network_that_seeds_torch_when_it_is_built_is_told(ended: Any) -> None
 
 
 CHANGES = {
+    "precision of float32 products of torch at .*, got .*mkldnn.matmul bf16": (
+        lambda: torch.set_float32_matmul_precision("medium")
+    ),
     "default type of torch at float32, got float64": lambda: torch.set_default_dtype(torch.float64),
     "gradients of torch at on, got off": lambda: torch.set_grad_enabled(False),
     "deterministic algorithms of torch at on \\(warn_only\\), got off": lambda: torch.use_deterministic_algorithms(

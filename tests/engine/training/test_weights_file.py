@@ -23,6 +23,9 @@ WAYS: dict[str, Callable[[nn.Module, Path], Any]] = {
     "net.safetensors": lambda net, file: save_file(net.state_dict(), file),
     "net.pth": lambda net, file: torch.save(net.state_dict(), file),
     "checkpoint.pt": lambda net, file: torch.save({"model": {"state_dict": net.state_dict()}, "epoch": 3}, file),
+    "called.pth": lambda net, file: save_file(net.state_dict(), file),
+    "called.safetensors": lambda net, file: torch.save(net.state_dict(), file),
+    "old.pt": lambda net, file: torch.save(net.state_dict(), file, _use_new_zipfile_serialization=False),
     "ddp.pt": lambda net, file: torch.save({f"module.{k}": v for k, v in net.state_dict().items()}, file),
 }
 
@@ -58,6 +61,30 @@ def test_other_tensors_are_refused_by_name_and_nothing_is_changed(change: Callab
     with pytest.raises(ValueError, match=said):
         put_weights(net, own, "f")
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "which is empty"),
+        (b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS"),
+        (b"\n<!DOCTYPE html>", "a web page"),
+        (b'{"metadata": {}, "weight_map": {}}', "which is JSON. An index names"),
+        (b"\x89HDF\r\n", "which is HDF5"),
+        (b"12345678901", "which is another format"),
+    ],
+)
+def test_a_file_is_read_as_what_its_first_bytes_say(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "net.pth").write_bytes(content)
+    with pytest.raises(ValueError, match=f"`weights` must be a file of safetensors or what torch.save writes.*{said}"):
+        read_weights(tmp_path / "net.pth")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.jit is old, and so are files
+def test_a_torchscript_archive_is_named(tmp_path: Path) -> None:
+    torch.jit.trace(nn.Linear(1, 1), torch.ones(1, 1)).save(str(tmp_path / "net.pt"))
+    with pytest.raises(ValueError, match=r"a TorchScript archive. Save torch.jit.load\(file\).state_dict"):
+        read_weights(tmp_path / "net.pt")
 
 
 def test_a_file_that_is_no_state_dict_is_refused(tmp_path: Path) -> None:
