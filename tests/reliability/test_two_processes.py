@@ -76,9 +76,7 @@ def test_a_run_of_two_processes_ends_as_one_that_was_not_killed(runs_root: Path,
     doomed = {"torchrun": own[:1], "first": own[1:2], "second": own[2:3], "all": own}[victim]
     for process in doomed:
         process.kill()
-    until(lambda: not members(run))
-    if run.recorded_status().state != "done":
-        assert run.status.state in ("lost", "failed", "stopped")
+    if ended(run) != "done":  # a process that dies loses its name before its locks
         launch.start(run)
         assert ended(run) == "done", (run.path / "log.txt").read_text()[-500:]
     got = result(run)
