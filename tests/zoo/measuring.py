@@ -20,6 +20,7 @@ from winnow.engine.graph.trace import trace
 from winnow.engine.measure.counts import macs
 from winnow.engine.pruning import Compacted, NotExact, NotTraceable, compact
 from winnow.engine.pruning.chance import same_chance
+from winnow.engine.pruning.precision import in_precision
 
 EXACT, TRAINING = 1e-10, 1e-6  # relative to the scale of the output; a batch norm divides by small deviations
 KINDS = ("channels", "heads", "streams")
@@ -108,7 +109,8 @@ def differences(net: nn.Module, small: nn.Module, calls: Sequence[Call], trainin
         for model in (net, small):
             with torch.no_grad(), in_mode(model, training), same_chance(model, len(call.tensors()[0][1]), seed=3):
                 state = [buffer.clone() for buffer in model.buffers()]
-                found.append(flatten(run(model, call)))
+                with in_precision(model, torch.float64, own=False):  # code that asks for float32 would round to it
+                    found.append(flatten(run(model, call)))
                 for buffer, value in zip(model.buffers(), state, strict=True):
                     buffer.copy_(value)
         if not found[0] or [path for path, _ in found[0]] != [path for path, _ in found[1]]:
