@@ -185,8 +185,8 @@ class Watch:
         self.refuse_unless("open")
         if other := self._other_numbers():
             raise ValueError(
-                f"`net` must stay as it was when the recording began, {self._numbers}, got {other}. Move it back before "
-                "`run.epoch`, take torch.autocast for half precision, or move a copy: copy.deepcopy(net)."
+                f"`net` must stay as it was when the recording began, {self._numbers}, got {other}. Move it back "
+                "before `run.epoch`, take torch.autocast for half precision, or move a copy: copy.deepcopy(net)."
             )
 
     def _other_numbers(self) -> str:
