@@ -18,7 +18,7 @@ from winnow.dashboard.canvas.components import HERE, script
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import EXPLANATION, OTHER, PRUNING, RUN, STUDY
 from winnow.dashboard.shared.choosing import completed, going
-from winnow.dashboard.shared.damage import guarded_page
+from winnow.dashboard.shared.damage import guarded_page, unreadable_root
 from winnow.dashboard.shared.entries import keep_entries
 
 
@@ -56,6 +56,7 @@ ENTRIES = {
     )
 }
 GOING = "going"
+LOOK = 5.0  # seconds between two looks at a folder that cannot be read
 PRESENT, SLIDES = "present", "winnow.dashboard.pages.report.slides"
 _history = st.components.v2.component("winnow_history", html="<span></span>", js=script("history.js"))
 _zoom = st.components.v2.component("winnow_zoom", html="<span></span>", js=script("zoom.js"))
@@ -103,6 +104,21 @@ def bar(opened: st.Page) -> None:
                 help=entry.help,
                 query_params=address.whole() if here else {**said, **shown},
             )
+
+
+def refused_root() -> bool:
+    """Say where the folder of the runs cannot be read; return whether it can't. The page looks again by itself."""
+    if not unreadable_root():
+        return False
+    st.fragment(_unreadable, run_every=LOOK)()
+    return True
+
+
+def _unreadable() -> None:
+    why = unreadable_root()
+    if not why:
+        st.rerun()
+    st.error(why, icon=":material/folder_off:")
 
 
 def presented() -> bool:

@@ -22,6 +22,17 @@ export function local(markup) {
   return markup.replace(/url\((&quot;|["'])?[^)#"'&]*#/g, "url($1#")
 }
 
+// Keep every word of a copied drawing as wide as it is on the page: the file is opened where the page's font is not
+function keepWidths(drawn, copy) {
+  const twins = copy.querySelectorAll("text, tspan")
+  drawn.querySelectorAll("text, tspan").forEach((one, at) => {
+    const width = one.childElementCount ? 0 : one.getComputedTextLength()
+    if (!width) return
+    twins[at].setAttribute("textLength", width.toFixed(2))
+    twins[at].setAttribute("lengthAdjust", "spacingAndGlyphs")
+  })
+}
+
 // What a Plotly figure shows: {body, width, height}
 function plotted(graph) {
   const layers = [...graph.querySelectorAll(".main-svg")]
@@ -31,6 +42,7 @@ function plotted(graph) {
   )
   const drawn = layers.map((layer) => {
     const copy = layer.cloneNode(true)
+    keepWidths(layer, copy)
     copy.querySelectorAll(".draglayer, .hoverlayer, .modebar, .zoomlayer").forEach((one) => one.remove())
     copy.querySelectorAll("rect.bg").forEach((one) => (one.style.fill = "none"))
     copy.querySelectorAll("text:not(.bartext-inside)").forEach((one) => (one.style.fill = "#23262f"))
@@ -51,6 +63,7 @@ function styled(svg) {
     for (const name of STYLES) twins[at].style.setProperty(name, known.getPropertyValue(name))
     if (element.tagName === "text") twins[at].style.fill = "#23262f"
   })
+  keepWidths(svg, copy)
   const [, , width, height] = (svg.getAttribute("viewBox") ?? "").split(/[\s,]+/).map(Number)
   copy.setAttribute("width", width)
   copy.setAttribute("height", height)

@@ -52,7 +52,7 @@ def depth_advice(frame: pd.DataFrame, tasks: Sequence[str]) -> go.Figure:
 
 def _said(row: pd.Series) -> str:
     """Say what is known about a layer for a task."""
-    low, high, seeds = float(str(row["alive_low"])), float(str(row["alive_high"])), int(str(row["seeds"]))
+    low, high, seeds = float(str(row["alive_low"])), float(str(row["alive_high"])), int(float(str(row["seeds"])))
     share = f" (95 % interval: {100 * low:.0f} to {100 * high:.0f} %)" if seeds > 1 else ""
     living = f"{100 * float(str(row['living'])):.1f} % of its channels live"
     spread = f", {100 * float(str(row['living_low'])):.1f} to {100 * float(str(row['living_high'])):.1f} % over seeds"

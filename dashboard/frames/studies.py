@@ -182,5 +182,7 @@ def latencies(study: Study) -> pd.DataFrame:
         times = {name: 1000 * cells.loc[cells["model"] == name, "value"].astype(float) for name in ("dense", "pruned")}
         said = f"{arm}, {level_word(str(of), float(str(level)))}" if of else arm
         medians = [times["dense"].median(), times["pruned"].median()]
-        rows.append([said, subset, balancing, int(str(batch)), *medians, cells["run"].nunique(), cells["steady"].all()])
+        rows.append(
+            [said, subset, balancing, int(float(str(batch))), *medians, cells["run"].nunique(), cells["steady"].all()]
+        )
     return pd.DataFrame(rows, columns=pd.Index(LATENCIES))

@@ -1,14 +1,19 @@
-"""What a page says of a run whose files are damaged, where it cannot draw it."""
+"""What a page says of a run whose files are damaged, where it cannot draw it, and of a folder that cannot be read."""
 
+import os
 from collections.abc import Callable
 
 import streamlit as st
 
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import plain
-from winnow.engine.runs.run import find, list_runs
+from winnow.engine.runs.run import find, list_runs, runs_folder
 
 MOST = 5  # files named
+UNREADABLE = (
+    "The folder of the runs, {}, cannot be read: {}. No run can be shown until it can. Check its permissions, and that "
+    "its disk is connected, or set WINNOW_RUNS to another folder and start the dashboard again."
+)
 
 
 def guarded_page(draw: Callable[[], None]) -> None:
@@ -24,6 +29,18 @@ def guarded_page(draw: Callable[[], None]) -> None:
             icon=":material/error:",
         )
         st.caption("Restore them from a copy, or start the run again. `winnow runs verify` checks all files of a run.")
+
+
+def unreadable_root() -> str:
+    """Return why the folder of the runs cannot be read, "" where it can, or where there is none yet."""
+    named = os.environ.get("WINNOW_RUNS", "runs")
+    try:
+        with os.scandir(runs_folder()):
+            return ""
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return UNREADABLE.format(plain(named), plain(error.strerror or type(error).__name__))
 
 
 def damage() -> list[str]:

@@ -60,8 +60,9 @@ def course_of(run: Run) -> of_run.RunCourse:
 def message(status: Status) -> None:
     """Say what the worker reports, a failure in red."""
     if status.message:
-        tell = st.error if status.state == "failed" else st.info
-        tell(sentence(status.message), icon=STATES[status.state][1])
+        tell, said = st.error if status.state == "failed" else st.info, sentence(status.message)
+        stop = "" if said.endswith((".", "!", "?", "`")) else "."
+        tell(f"{said[:1].upper()}{said[1:]}{stop}", icon=STATES[status.state][1])
 
 
 def state_line(status: Status, facts: list[str]) -> None:

@@ -15,6 +15,8 @@ ICON = Path(__file__).resolve().parents[1] / "icon.svg"
 st.set_page_config(page_title="Winnow", page_icon=ICON, layout="wide")
 st.logo(ICON, size="small")
 opened = st.navigation(navigation.pages(), position="hidden")
+if navigation.refused_root():
+    st.stop()
 if navigation.presented():
     navigation.present(opened)
 else:

@@ -121,8 +121,11 @@ def redrawn(
 
 
 def there(work: WorkFolder) -> bool:
-    """Return whether a folder of work is still there."""
-    return (work.path / "spec.json").is_file()
+    """Return whether a folder of work is still there, and can be reached."""
+    try:
+        return (work.path / "spec.json").is_file()
+    except OSError:
+        return False
 
 
 def act(work: WorkFolder, deed: Callable[[], object]) -> None:

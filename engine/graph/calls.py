@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from winnow.engine.graph.containers import flatten, plain_values, replaced
 from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.graph.wrappers import refuse_other
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +106,11 @@ def calls(model: nn.Module, example_inputs: Any) -> tuple[Call, ...]:
             inputs, but does as one, is one.
 
     Raises:
+        TypeError: `model` is no module.
         ValueError: there is no call, the inputs do not fit the forward pass, or they hold no tensor.
 
     """
+    refuse_other(model)
     if isinstance(example_inputs, Call):
         found: tuple[Call, ...] = (example_inputs,)
     elif isinstance(example_inputs, list | tuple) and any(isinstance(part, Call) for part in example_inputs):

@@ -6,7 +6,7 @@ import numpy as np
 
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.records import Depthwise, Product
-from winnow.engine.graph.steps import Demand, Known, along, settled
+from winnow.engine.graph.steps import Demand, Keep, Known, along, settled
 from winnow.engine.graph.weights import Flags, Weights
 
 
@@ -188,3 +188,18 @@ def _ask_along(demand: Demand, source: int, axis: int, wanted: Flags) -> None:
     shape = [1] * demand.needs[source].ndim
     shape[axis] = len(wanted)
     demand.ask(source, wanted.reshape(shape))
+
+
+@dataclass(frozen=True, eq=False)
+class Dropped(Keep):
+    """Dropout at work; `always`: in evaluation mode too. `spares_zero`: a zero stays one."""
+
+    spares_zero: bool = True
+    always: bool = False
+
+    def forward(self, known: Known, weights: Weights) -> None:
+        """Pass on what dropout leaves: all where evaluation mode alone counts, zeros at most where it is at work."""
+        super().forward(known, weights)
+        if weights.training or self.always:
+            values = known[self.result]
+            known[self.result] = np.where((values == 0) & self.spares_zero, 0.0, np.nan)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from winnow.engine.graph.carriers import Carrier, numbered, squeezed, squeezed_tensor
 from winnow.engine.graph.grids import LARGEST_GRID, closed, is_grid, left_open, one_dimension, tied_over
+from winnow.engine.graph.layer_steps import Dropped
 from winnow.engine.graph.operation import Operation, carriers_in
 from winnow.engine.graph.partition import FIXED
 from winnow.engine.graph.recording import Recording
@@ -145,10 +146,28 @@ def _at(value: Any, carried: Any, chosen: set[int], place: int) -> Any:
 
 
 def unchanged(recording: Recording, operation: Operation) -> Carrier:
-    """A copy, a cast, dropout: every element stays where and (for inference) what it is."""
+    """A copy, a cast: every element stays where and what it is."""
     source = operation.carrier()
     result = recording.result(operation, source.labels)
     recording.steps.append(Keep(result.index, source.index, source.labels.shape, source.labels.shape))
+    return result
+
+
+def dropped(recording: Recording, operation: Operation) -> Carrier:
+    """Dropout: no constant but zero survives it where it is at work; alpha dropout, of SELU nets, changes zeros too.
+
+    It may be at work in training mode though not in this pass: one pass serves both modes where only flags differ.
+    """
+    module: Any = operation.module
+    alpha = "alpha" in operation.name.lower()
+    works = operation.kwargs.get("train", operation.value(2, "training", not alpha))
+    rate, works = (operation.value(1, "p", 0.5), works) if module is None else (module.p, module.training)
+    if not rate:
+        return unchanged(recording, operation)
+    source = operation.carrier()
+    result, shape = recording.result(operation, source.labels), source.labels.shape
+    always = bool(works) and recording.evaluating
+    recording.steps.append(Dropped(result.index, source.index, shape, shape, spares_zero=not alpha, always=always))
     return result
 
 

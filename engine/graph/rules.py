@@ -28,9 +28,10 @@ rxor invert bitwise_and bitwise_or bitwise_xor bitwise_not copy zero fill int lo
 sinc erfinv digamma lgamma sgn signbit logaddexp logaddexp2 heaviside float_power fmax fmin greater less greater_equal
 less_equal not_equal log_sigmoid isclose deg2rad rad2deg exp2 copysign ldexp nextafter arctan arctan2 arcsin
 arccos absolute negative positive fix"""
-UNCHANGED_MODULES = "Identity Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout"
-UNCHANGED = """contiguous clone detach to type type_as float double half bfloat16 cpu cuda dropout dropout1d dropout2d
-dropout3d alpha_dropout feature_dropout feature_alpha_dropout requires_grad_ identity alias lift_fresh _to_copy"""
+UNCHANGED = """contiguous clone detach to type type_as float double half bfloat16 cpu cuda requires_grad_ identity
+alias lift_fresh _to_copy"""
+DROPPED_MODULES = "Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout"
+DROPPED = "dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout"
 MOVED_MODULES = "Flatten Unflatten PixelShuffle PixelUnshuffle ChannelShuffle"
 MOVED = """cat concat concatenate stack hstack vstack split split_with_sizes chunk tensor_split unbind getitem select
 narrow index_select view reshape flatten unflatten view_as reshape_as permute transpose t swapaxes swapdims movedim
@@ -71,7 +72,8 @@ MODULE_RULES: dict[str, Rule] = {
     **_named("PReLU", pointwise.prelu),
     **_named("GLU", pointwise.gated),
     **_named(POINTWISE_MODULES, pointwise.pointwise),
-    **_named(UNCHANGED_MODULES, movement.unchanged),
+    **_named("Identity", movement.unchanged),
+    **_named(DROPPED_MODULES, movement.dropped),
     **_named(MOVED_MODULES, movement.moved),
     **_named(POOLED_MODULES, spatial.pooled),
     **_named(INTERPOLATED_MODULES, spatial.interpolated),
@@ -102,6 +104,7 @@ FUNCTION_RULES: dict[str, Rule] = {
     **_named("new_zeros new_ones new_full new_empty new_tensor", pointwise.unrelated),
     **_named(POINTWISE, pointwise.pointwise),
     **_named(UNCHANGED, movement.unchanged),
+    **_named(DROPPED, movement.dropped),
     **_named(MOVED, movement.moved),
     **_named(POOLED, spatial.pooled),
     **_named("interpolate upsample", spatial.interpolated),
@@ -135,7 +138,8 @@ WEIGHTED = (  # their tensors but the first are weights
 
 
 PLACELESS = (
-    pointwise.pointwise, movement.moved, movement.unchanged, contracting.contracted, contracting.mixed,
+    pointwise.pointwise, movement.moved, movement.unchanged, movement.dropped, contracting.contracted,
+    contracting.mixed,
 )  # fmt: skip
 GRIDS = (  # take channels that lie along several dimensions
     *PLACELESS, movement.assigned, spatial.padded, spatial.softmaxed, spatial.reduced,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
+from torch.utils.checkpoint import CheckpointFunction
 
 from winnow.engine.graph.operation import tensors_in
 from winnow.engine.graph.refusal import NotTraceable
@@ -92,6 +93,7 @@ def sizes_drawn(model: nn.Module) -> Iterator[None]:
     """Let `len` and the functions that make tensors of a size take proxies; by themselves they would ask for numbers.
 
     `len` is exchanged in the modules that the model's code is in. Whoever else calls them finds what he expects.
+    What is checkpointed runs as written: a reentrant checkpoint would draw it as a region without gradients.
     """
     places = {id(found): found for module in model.modules() if (found := _code_of(module)) is not None}
     patched = [place for place in places.values() if "len" not in place]
@@ -100,13 +102,20 @@ def sizes_drawn(model: nn.Module) -> Iterator[None]:
         place["len"] = _length
     for name, maker in makers.items():
         setattr(torch, name, _drawing(maker))
+    checkpoint: Any = CheckpointFunction
+    checkpoint.apply = _as_written
     try:
         yield
     finally:
+        del checkpoint.apply  # torch's own, of the base class, is seen again
         for place in patched:
             del place["len"]
         for name, maker in makers.items():
             setattr(torch, name, maker)
+
+
+def _as_written(function: Callable[..., Any], _: bool, *args: Any) -> Any:
+    return function(*args)
 
 
 def _drawing(maker: Callable[..., Any]) -> Callable[..., Any]:

@@ -53,7 +53,7 @@ def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> Ch
     """
     inner, said = unwrapped(model)
     given = calls(inner, example_inputs)
-    _not_lazy(inner)
+    _has_weights(inner)
     with as_norms(inner), preserved(inner) as state, evaluating(inner), torch.no_grad(), _eager():
         passes = _Passes(inner, state, program)
         for call in given:
@@ -205,10 +205,12 @@ def _images(call: Call) -> int:
     return max(lengths[0], 1) if lengths else 1
 
 
-def _not_lazy(model: nn.Module) -> None:
-    for name, parameter in [*model.named_parameters(), *model.named_buffers()]:
-        if is_lazy(parameter):
+def _has_weights(model: nn.Module) -> None:
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if is_lazy(tensor):
             raise NotTraceable(name.rpartition(".")[0], "a parameter without a shape", "run the model once before")
+        if isinstance(tensor, nn.Parameter) and tensor.dim() > 1 and not tensor.numel():
+            raise NotTraceable(name.rpartition(".")[0], "a weight without entries", "leave the layer out")
 
 
 def named_inputs(model: nn.Module, example_inputs: Any) -> dict[str, Any]:

@@ -21,6 +21,11 @@ class Weights:
         self.training = training
         self._tensors: dict[str, Tensor] = dict(model.named_parameters(remove_duplicate=False))
         self._tensors.update(model.named_buffers(remove_duplicate=False))
+        if empty := [name for name, tensor in self._tensors.items() if tensor.is_meta]:
+            raise ValueError(
+                f"`model` must hold weights, got {', '.join(empty[:3])} without values (device meta). Call "
+                "model.to_empty(device='cpu') and load a state dict."
+            )
         self._nonzero: dict[str, Flags] = {}
         self._entries: dict[str, Flags] = {}
         self._values: dict[str, Values] = {}

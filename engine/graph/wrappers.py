@@ -1,6 +1,7 @@
 """Wrapped models: the model inside is what is traced, counted, shrunk and saved, and the user is told."""
 
-from torch import nn
+import torch
+from torch import fx, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
@@ -21,19 +22,46 @@ def unwrapped(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
 
     Raises:
         TypeError: `model` is no module.
-        ValueError: its parameters are sharded over processes, so that it has no weights of its own.
+        ValueError: its parameters are sharded over processes, so that it has no weights of its own; or it is compiled
+            or exported, so that its code cannot be followed.
 
     """
     said: list[str] = []
     while inside := _inside(model):
         said.append(f"{type(model).__name__} was removed: everything else here refers to its `{inside}`.")
         model = getattr(model, inside)
+    _refuse_compiled(model)
     return model, tuple(said)
 
 
-def _inside(model: nn.Module) -> str | None:
+def refuse_other(model: object) -> None:
+    """Raise if `model` is no module.
+
+    Raises:
+        TypeError: it is none.
+
+    """
     if not isinstance(model, nn.Module):
         raise TypeError(f"`model` must be a torch.nn.Module, got {type(model).__name__}. Give the network itself.")
+
+
+def _refuse_compiled(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        where = f"`{name}`" if name else "the model itself"
+        if isinstance(module, torch.jit.ScriptModule):
+            found = f"TorchScript in {where}"
+        elif isinstance(module, fx.GraphModule) and "eval" in vars(module):  # as torch.export leaves it
+            found = f"the module of an exported program in {where}"
+        else:
+            continue
+        raise ValueError(
+            f"`model` must be Python code, got {found}, which cannot be followed or made smaller. Build the network "
+            "that it was made from, and load its weights with load_state_dict."
+        )
+
+
+def _inside(model: nn.Module) -> str | None:
+    refuse_other(model)
     kinds = [kind.__name__ for kind in type(model).__mro__]
     if "FullyShardedDataParallel" in kinds or "FSDPModule" in kinds:
         raise ValueError(

@@ -124,9 +124,9 @@ def same_chance(model: nn.Module, images: int, seed: int = 0) -> Iterator[Chance
 
 
 @contextmanager
-def drawing_alike(model: nn.Module, call: Call, seed: int) -> Iterator[Chance | None]:
-    """Seed what is drawn at random; in training mode it is the same for models of any width."""
-    if call.training:
+def drawing_alike(model: nn.Module, call: Call, seed: int, always: bool = False) -> Iterator[Chance | None]:
+    """Seed what is drawn at random; in training mode, or `always`, it is the same for models of any width."""
+    if call.training or always:
         with same_chance(model, images(call), seed) as chance:
             yield chance
         return

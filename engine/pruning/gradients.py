@@ -42,5 +42,7 @@ def _trained(model: nn.Module, call: Call) -> Mapping[str, bool]:
         if not leaves or not parameters:
             return dict.fromkeys(parameters, False)
         total = torch.stack([leaf.double().sum().to(leaves[0].device) for leaf in leaves]).sum()
-        gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
-    return {name: gradient is not None for name, gradient in zip(parameters, gradients, strict=True)}
+        for parameter in parameters.values():
+            parameter.grad = None
+        total.backward()  # type: ignore[no-untyped-call] # and not autograd.grad, which some checkpoints refuse
+    return {name: parameter.grad is not None for name, parameter in parameters.items()}

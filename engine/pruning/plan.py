@@ -13,7 +13,7 @@ from torch import fx, nn
 
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.graph import ChannelGraph
-from winnow.engine.graph.layer_steps import NormStep
+from winnow.engine.graph.layer_steps import Dropped, NormStep
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.records import Product
@@ -136,9 +136,13 @@ def _one_entry_each(space: Space) -> bool:
 
 
 def depends_on_mode(plan: Plan) -> bool:
-    """Whether something may be constant in evaluation mode alone: behind a norm of running statistics, or folded."""
+    """Whether something may be constant in evaluation mode alone.
+
+    Behind a norm of running statistics, where it is folded, or where dropout makes another number of it.
+    """
     norms = (step for step in plan.graph.steps if isinstance(step, NormStep))
-    return bool(plan.liveness.folded) or any(step.statistics is not None for step in norms)
+    drops = any(isinstance(step, Dropped) and not step.spares_zero for step in plan.graph.steps)
+    return drops or bool(plan.liveness.folded) or any(step.statistics is not None for step in norms)
 
 
 def _outputs_of(graph: ChannelGraph, tasks: Sequence[str]) -> list[str]:

@@ -169,6 +169,7 @@ class _Both:
         self.pair, self.dtype, self.modes_alike = pair, dtype, modes_alike
         self._evaluated: dict[int, _Result] = {}
         self.own = True  # whether a model in this type runs as it is, even if its code asks for another one
+        self.draws = False  # whether the model draws at random in evaluation mode
         self.unanswered: set[str] = set()
         self.statistics = any(True for _ in pair.model.buffers())
         self.dense, self.small = private(pair.model, dtype), private(pair.small, dtype, pair.exact)
@@ -237,8 +238,13 @@ class _Both:
         return _Result(kind, tensors)
 
     def _passed(self, model: nn.Module, call: Call) -> tuple[Any, list[tuple[str, Tensor]]]:
-        with in_mode(model, bool(call.training)), drawing_alike(model, call, SEED) as chance:
+        with in_mode(model, bool(call.training)), drawing_alike(model, call, SEED, self.draws) as chance:
+            before = torch.get_rng_state()
             result = run(model, call) if chance is None else run_placed(model, call, chance)
+            drew = chance is None and not torch.equal(torch.get_rng_state(), before)
+        if drew and model is self.dense:  # in evaluation mode too, as dropout that is never off: again, drawing alike
+            self.draws = True
+            return self._passed(model, call)
         if chance is not None:
             self.unanswered |= chance.unanswered
         return result, outputs(model, result)

@@ -90,6 +90,8 @@ class Counts:
                     f"`engine.measure.predicted_cost.predicted_{of}` in `predicted`."
                 )
             return self.predicted[of](alive)
+        if of not in ("group", "parameter", "mac"):
+            raise ValueError(f"`of` must be group, parameter, mac, latency or memory, got {of!r}.")
         self._count()
         if of == "group":
             pairs = [(mask, bank) for mask, bank in zip(alive, self.banks, strict=True) if bank.moves]

@@ -138,7 +138,7 @@ class Proximal(Wrapping):
 
     def value(self) -> Tensor:
         """Return R(w) at the current weights, a scalar."""
-        return torch.stack([self.penalty.value(bank) for bank in self.banks if bank.moves]).sum()
+        return sum((self.penalty.value(bank) for bank in self.banks if bank.moves), torch.zeros(()))
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -211,7 +211,7 @@ class Proximal(Wrapping):
         `support` says which groups may live, (channels,) per bank; by default those that live now. Frozen parameters
         are not written.
         """
-        self.support = [norms != 0 for norms in self.norms] if support is None else list(support)
+        self.support = readiness.support_of(self.banks, [norms != 0 for norms in self.norms], support)
         for bank, alive in zip(self.banks, self.support, strict=True):
             if bank.moves:
                 bank.scale_(alive.to(bank.present.device, bank.kind_of_vectors))
@@ -274,16 +274,16 @@ class Proximal(Wrapping):
         return [penalty.firmness(bank, moments.momentum(self.optimizer, bank, known)) for bank in self.banks]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the optimiser's own state_dict, and beside it `proximal`: strength, frozen support, norms, drift.
+        """Return the optimiser's own state_dict, and beside it `proximal`: strength, support, norms, drift and layers.
 
         All of it is tensors, numbers, lists and dictionaries: `torch.load(…, weights_only=True)` reads it.
         """
         own = {"strength": self.strength, "support": self.support, "norms": self.norms, "drift": self.drift}
-        return {**super().state_dict(), "proximal": own}
+        return {**super().state_dict(), "proximal": own | {"layers": [bank.layer for bank in self.banks]}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take back what `state_dict` returned ; that of the bare optimiser leaves strength, support."""
-        readiness.refuse_other_groups(state_dict, self.banks)
+        readiness.refuse_other_state(state_dict, self.optimizer, self.banks)
         super().load_state_dict({name: state_dict[name] for name in ("state", "param_groups")})
         readiness.restore_wide(self.optimizer, state_dict, {p for bank in self.banks for p in bank.parameters})
         known = state_dict.get("proximal", {})

@@ -70,15 +70,42 @@ def _instead(optimizer: object) -> str:
     return "Make one: torch.optim.AdamW(net.parameters(), lr=1e-3)."
 
 
-def refuse_other_groups(state: Mapping[str, Any], banks: Sequence[Bank]) -> None:
-    """Raise where a state_dict of `Proximal` is that of other groups."""
-    found = [len(norms) for norms in state.get("proximal", {}).get("norms", ())]
-    wanted = [bank.channels for bank in banks]
-    if found and found != wanted:
+def refuse_other_state(state: Mapping[str, Any], optimizer: Optimizer, banks: Sequence[Bank]) -> None:
+    """Raise where a state_dict of `Proximal` is that of other groups, or of another kind of optimiser."""
+    needed = "momentum" if isinstance(optimizer, SGD) else "betas"
+    if any(needed not in settings for settings in state["param_groups"]):
         raise ValueError(
-            f"`state_dict` must be that of the same groups, {wanted} per layer, got {found}. Build the model and the "
-            "groups as they were when it was saved."
+            f"`state_dict` must be that of {type(optimizer).__name__}, got one without {needed}. Load it into the kind "
+            "of optimiser that saved it, or train on without it."
         )
+    own = state.get("proximal", {})
+    sizes = [len(norms) for norms in own.get("norms", ())]
+    found = list(zip(own.get("layers", [bank.layer for bank in banks]), sizes, strict=False))
+    wanted = [(bank.layer, bank.channels) for bank in banks]
+    if sizes and (found != wanted or len(sizes) != len(wanted)):
+        told = [", ".join(f"{layer} ({size})" for layer, size in part) for part in (wanted, found)]
+        raise ValueError(
+            f"`state_dict` must be that of the same groups in the same order, {told[0]}, got {told[1]}. Build the "
+            "model and the groups as they were when it was saved."
+        )
+
+
+def support_of(banks: Sequence[Bank], living: Sequence[Tensor], given: Sequence[Tensor] | None) -> list[Tensor]:
+    """Return which groups may live: those given, or those that live now.
+
+    Raises:
+        ValueError: it is not one truth value for each group.
+
+    """
+    found = list(living if given is None else given)
+    wanted = [(bank.channels,) for bank in banks]
+    shapes = [tuple(alive.shape) for alive in found]
+    if shapes != wanted:
+        raise ValueError(
+            f"`support` must hold one vector per bank, of shapes {wanted}, got {shapes}. Make it from `norms`: "
+            "[norms != 0 for norms in proximal.norms]."
+        )
+    return [alive.bool() for alive in found]
 
 
 def refuse_still(banks: Sequence[Bank]) -> None:

@@ -119,6 +119,10 @@ class Targeted:
     def __post_init__(self) -> None:
         if self.every < 1:
             raise ValueError(f"`every` must be at least 1, got {self.every}.")
+        if self.of not in SAID_OF:
+            raise ValueError(f"`of` must be one of {', '.join(SAID_OF)}, got {self.of!r}.")
+        if not (isinstance(self.percent, int | float) and 0 <= self.percent <= 100):
+            raise ValueError(f"`percent` must be a number from 0 to 100, got {self.percent!r}.")
         if self.of == "mac" and (unknown := self.counts.without_macs):
             raise ValueError(
                 "`of` must be 'group' or 'parameter' where the MACs of a module are not known, got 'mac' and none of "

@@ -90,6 +90,7 @@ def _pictures(page: Page, run: Run, folder: Path) -> None:
     plot = (folder / "plot.svg").read_text()
     assert 'fill="#ffffff"' in plot
     assert "rgb(250, 250, 250)" not in plot  # no word in the colour of the dark page
+    assert re.search(r'textLength="[\d.]+"[^>]*>[^<]*stem', plot)  # as wide as where its font is
     assert not re.search(r"url\([^#)]*http", plot)
 
 

@@ -1,7 +1,10 @@
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.pruning_making import write_pruning
@@ -30,6 +33,29 @@ def test_the_first_page_of_an_empty_folder_is_the_welcome(runs_root: Path) -> No
     assert not page.exception
     assert page.title[0].value == "Winnow"
     assert page.button(key="start_demo").label == "Start the demo run"
+
+
+def test_a_folder_that_cannot_be_read_is_said_and_nothing_is_offered(
+    make_stored_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, scan = make_stored_run(), os.scandir
+    page = _page(run=run.id)
+    assert page.dataframe
+
+    def refused(path: object) -> object:
+        if Path(str(path)) == run.path.parent:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)  # type: ignore[call-overload]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refused)
+        page.run()
+        assert not page.exception
+        assert "cannot be read: Permission denied" in page.error[0].value
+        assert not page.button
+        assert not page.dataframe
+    assert page.run().dataframe
+    assert not page.error
 
 
 def test_the_first_page_is_the_table_once_there_is_a_run(make_run: MakeRun) -> None:

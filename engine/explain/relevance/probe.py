@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.inputs import as_batch, takes_one_input
 from winnow.engine.explain.relevance.objectives import Loss, Objective, objectives
+from winnow.engine.explain.relevance.refusals import NotAttributableError, stopped
 from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.explain.relevance.sites import Site, named_sites, recorded, shared_sites
 from winnow.engine.graph.modes import evaluating, modules_called
@@ -68,6 +69,7 @@ def probe(
 
     Raises:
         ValueError: no images, an unknown layer, or a task without an output of the model.
+        NotAttributableError: a layer named that no gradient reaches, or a model without a backward pass.
 
     """
     settings = settings or Settings()
@@ -83,6 +85,11 @@ def probe(
         explained = objectives(named, settings.of)
         few = first.images[:4]
         sites, left_out = (named_sites(model, layers, few), {}) if layers else shared_sites(model, few)
+    lost = stopped(model, sites, one)
+    if lost and layers:
+        name, why = next(iter(lost.items()))
+        raise NotAttributableError(f"`layers` must name layers that can be explained, got {name!r}: {why}.")
+    sites, left_out = [site for site in sites if site.name not in lost], {**left_out, **lost}
     if not sites:
         reasons = (
             "; ".join(f"{name}: {why}" for name, why in left_out.items()) or "it has no convolution or linear layer"
@@ -93,9 +100,10 @@ def probe(
         shared = _used_by_several(found, first)
         if not shared:
             names = ", ".join(site.name for site in found.sites)
+            others = "".join(f" {name}: {why}." for name, why in lost.items())
             raise ValueError(
                 f"`model` must have a layer that several of its outputs depend on, got none: {names} serve one each. "
-                "Name them as `layers` to explain them."
+                f"Name them as `layers` to explain them.{others}"
             )
         return replace(found, sites=shared)
     return found
@@ -151,7 +159,8 @@ def _used_by_several(found: Probe, batch: Batch) -> tuple[Site, ...]:
     with frozen_model(found.model), torch.enable_grad(), recorded(found.sites) as kept:
         predictions = found.model(batch.images[:1])
         counts = dict.fromkeys(kept, 0)
-        tensors = {name: calls[0] for name, calls in kept.items() if calls}
+        calls = {name: [tensor for tensor in own if tensor.requires_grad] for name, own in kept.items()}
+        tensors = {name: own[0] for name, own in calls.items() if own}
         for name in found.objectives:
             if not predictions[name].requires_grad:
                 raise ValueError(NO_GRADIENT.format(name, "no gradient"))

@@ -3,9 +3,12 @@
 DeepLift has a rule for each non-linearity, and Captum has these rules for some modules only. For the others (SiLU,
 GELU, hard-swish), and for a ReLU that is a function or a tensor's method, it silently takes the plain gradient, and the
 sums come out wrong; with max-pooling they are wrong by up to a factor. A module that is called twice breaks its hooks.
+
+Where a model stops gradients (`torch.no_grad`, `detach`, `argmax`), what lies before has no gradient though outputs
+depend on it: its relevance would be 0, so such layers are left out by name.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -13,6 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from winnow.engine.explain.relevance.frozen_model import frozen_model
+from winnow.engine.explain.relevance.sites import Site, recorded
+from winnow.engine.graph.containers import flatten
+
+STOPPED = (
+    "outputs depend on it and no gradient tells how much, as under torch.no_grad or behind detach; let gradients "
+    "through it in evaluation mode"
+)
 EXACT = (
     nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Sigmoid, nn.Tanh, nn.Softplus,
     nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Linear,
@@ -30,6 +41,53 @@ NON_LINEAR = {
 
 class NotAttributableError(ValueError):
     """A method would silently give wrong numbers on this model; the message says why."""
+
+
+def stopped(model: nn.Module, sites: Sequence[Site], images: Tensor) -> dict[str, str]:
+    """Return why sites cannot be explained on which outputs depend, but which no gradient reaches, by name.
+
+    Raises:
+        NotAttributableError: the model's backward pass does not run.
+
+    """
+    with frozen_model(model), recorded(sites) as kept, torch.enable_grad():
+        outputs = _numbers(model(images))
+        reached = _reached(kept, [leaf for leaf in outputs if leaf.requires_grad])
+    silent = [site for site in sites if kept[site.name] and site.name not in reached]
+    return {site.name: STOPPED for site in silent if _matters(model, site, images, outputs)}
+
+
+def _numbers(result: Any) -> list[Tensor]:
+    return [leaf for _, leaf in flatten(result) if leaf.is_floating_point()]
+
+
+def _reached(kept: Mapping[str, Sequence[Tensor]], outputs: Sequence[Tensor]) -> set[str]:
+    """Return the names of the sites that the gradient of some output reaches."""
+    named = [(name, tensor) for name, calls in kept.items() for tensor in calls if tensor.requires_grad]
+    if not named or not outputs:
+        return set()
+    total = torch.stack([leaf.double().sum().cpu() for leaf in outputs]).sum()
+    try:
+        grads = torch.autograd.grad(total, [tensor for _, tensor in named], allow_unused=True)
+    except RuntimeError as error:
+        raise NotAttributableError(
+            f"`model` must have a backward pass, got: {error} Mend this in its forward pass, and explain it then."
+        ) from error
+    return {name for (name, _), grad in zip(named, grads, strict=True) if grad is not None}
+
+
+@torch.no_grad()
+def _matters(model: nn.Module, site: Site, images: Tensor, outputs: Sequence[Tensor]) -> bool:
+    """Return whether another tensor at a site gives other outputs."""
+    generator = torch.Generator().manual_seed(0)
+
+    def other(x: Tensor) -> Tensor:
+        noise = torch.randn(x.shape, generator=generator).to(x)
+        return x + noise * (1 + x.abs().max())
+
+    with frozen_model(model), site.changing(other):
+        found = _numbers(model(images))
+    return any(not torch.equal(one, two) for one, two in zip(outputs, found, strict=True))
 
 
 def refuse_reuse(model: nn.Module, layers: Mapping[str, nn.Module], images: Tensor, method: str) -> None:

@@ -44,7 +44,7 @@ class Pass:
         return torch.stack([self._of(place, reduce, numbers) for place in range(len(self.values))], 1)
 
     def _of(self, place: int, reduce: Reduce, numbers: int) -> Tensor:
-        tensors = [tensor for site in self.sites for tensor in self.kept[site.name]]
+        tensors = [tensor for site in self.sites for tensor in self.kept[site.name] if tensor.requires_grad]
         last = place == len(self.values) - 1
         total = self.values[place].sum()
         grads = iter(torch.autograd.grad(total, tensors, retain_graph=not last, allow_unused=True) if tensors else ())
@@ -55,7 +55,7 @@ class Pass:
     def _at(self, site: Site, grads: Iterator[Tensor | None], reduce: Reduce, numbers: int) -> Tensor:
         """Return the site's numbers; zeros where no task depends on it."""
         images = len(self.values[0])
-        calls = ((tensor, next(grads)) for tensor in self.kept[site.name])
+        calls = ((tensor, next(grads)) for tensor in self.kept[site.name] if tensor.requires_grad)
         sums = [reduce(site, tensor, grad) for tensor, grad in calls if grad is not None]
         return torch.stack(sums).sum(0) if sums else torch.zeros(images, site.channels, numbers)
 

@@ -108,7 +108,11 @@ class Axis:
             others = self.others(view)
             at_once = self.repeat == 1 and bool(others)
             return self.norms_of(view, others).square() if at_once else self.view_sums(wide(view).square())
-        rows = max(1, PIECE * view.shape[1] // view.numel()) if self.repeat == 1 and self.axis < 2 else view.shape[1]
+        rows = (
+            max(1, PIECE * view.shape[1] // max(view.numel(), 1))
+            if self.repeat == 1 and self.axis < 2
+            else view.shape[1]
+        )
         if rows >= view.shape[1]:
             return self.view_sums(wide(view).square())
         sums = [self.view_sums(wide(piece).square()) for piece in torch.split(view, rows, 1)]  # of cache size

@@ -224,7 +224,9 @@ def _layers(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """Yield every convolution and linear layer by name, of those that share a weight the first."""
     seen: set[int] = set()
     for name, layer in module.named_modules():
-        if isinstance(layer, CONVOLUTIONS + TRANSPOSED + (nn.Linear,)) and id(_weight(layer)) not in seen:
+        if not isinstance(layer, CONVOLUTIONS + TRANSPOSED + (nn.Linear,)):
+            continue
+        if id(_weight(layer)) not in seen and _weight(layer).numel():  # what holds no weight has no group
             seen.add(id(_weight(layer)))
             yield name or type(layer).__name__.lower(), layer
 

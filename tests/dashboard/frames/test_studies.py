@@ -82,10 +82,12 @@ def test_latencies_are_medians_over_runs(runs_root: Path) -> None:
         for place, row in enumerate(runs.to_dict("records"))
         for model, value in (("dense", 0.01), ("pruned", 0.001 * (place + 1)))
     ]
+    times.append({**times[0], "quantity": "parameters", "batch": None, "backend": ""})  # the batch of no time is empty
     pd.DataFrame(times).to_parquet(study.path / "tables" / "latency.parquet")
     (row,) = studies.latencies(study).to_dict("records")
     assert (row["arm"], row["before"], row["after"], row["runs"]) == ("dense", 10.0, 2.0, 3)
     assert not row["quiet"]
+    assert row["batch"] == 1
 
 
 def test_a_damaged_spec_is_none(runs_root: Path, study: Study) -> None:

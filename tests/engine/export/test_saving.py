@@ -115,3 +115,18 @@ def test_there_is_no_pickle_in_the_folder(saved):
     header = json.loads((folder / TENSORS).read_bytes()[8 : 8 + length])
     assert all(set(entry) == {"dtype", "shape", "data_offsets"} for entry in header.values())
     assert json.loads((folder / ARCHITECTURE).read_text())["architecture"]["format_version"] == 1
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")  # torch's, of a pass without gradients
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_what_is_checkpointed_trains_as_before(tmp_path: Path, reentrant: bool):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.c(torch.utils.checkpoint.checkpoint(self.b, self.a(x).relu(), use_reentrant=reentrant))
+
+    net, x = Program(forward, a=conv(3, 4), b=conv(4, 4), c=conv(4, 2)).eval(), torch.randn(2, 3, 6, 6)
+    save_model(tmp_path / "model", net, x)
+    found = load_model(tmp_path / "model")
+    for model in (net, found):
+        model(x).square().sum().backward()
+    for name, parameter in net.named_parameters():
+        torch.testing.assert_close(found.get_parameter(name).grad, parameter.grad)

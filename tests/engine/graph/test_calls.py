@@ -1,5 +1,6 @@
 """Calls: whatever a user passes, what is given and left out, and wrapped models."""
 
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +10,9 @@ from torch import Tensor, nn
 from winnow.engine.graph.calls import Call, calls, outputs, run
 from winnow.engine.graph.modes import in_mode
 from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.graph.trace import trace
 from winnow.engine.graph.wrappers import unwrapped
+from winnow.engine.pruning.compact import compact
 
 X, Y = torch.randn(2, 3), torch.randn(2, 3)
 
@@ -129,3 +132,26 @@ def test_a_module_that_only_holds_one_is_no_wrapper():
     assert unwrapped(holder) == (holder, ())
     with pytest.raises(TypeError, match="must be a torch.nn.Module, got dict"):
         unwrapped({})  # type: ignore[arg-type]
+
+
+def test_what_has_no_python_code_is_refused_by_name():
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    exported = torch.export.export(net, (X,)).module()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scripted = torch.jit.script(net)
+    for model, name in ((scripted, "TorchScript"), (nn.Sequential(net, scripted), "`1`"), (exported, "exported")):
+        with pytest.raises(ValueError, match=name):
+            unwrapped(model)
+    with pytest.raises(TypeError, match=r"torch\.nn\.Module, got function"):
+        calls(lambda x: x, X)
+
+
+def test_a_model_without_values_or_entries_is_refused_by_name():
+    with pytest.raises(ValueError, match="without values"):
+        compact(nn.Sequential(nn.Linear(3, 2, device="meta")), torch.randn(2, 3, device="meta"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says that it initialises nothing
+        empty = nn.Sequential(nn.Linear(3, 0), nn.Linear(0, 2))
+    with pytest.raises(NotTraceable, match="a weight without entries in `0`"):
+        trace(empty, X)

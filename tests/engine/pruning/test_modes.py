@@ -89,3 +89,36 @@ def test_a_branch_that_is_dead_as_a_whole_keeps_one_channel():
     small = compact(net, x).model
     assert (small.first.out_channels, small.second.in_channels) == (1, 1)
     torch.testing.assert_close(small(x), net(x))
+
+
+DROPOUTS = {
+    "alpha": nn.AlphaDropout(0.5),
+    "alpha of whole channels": nn.FeatureAlphaDropout(0.5),
+    "plain": nn.Dropout(0.5),
+}
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", DROPOUTS)
+def test_a_constant_under_dropout_is_one_in_evaluation_mode_alone(name: str, training: bool):
+    net = nn.Sequential(nn.Linear(4, 6), DROPOUTS[name], nn.Linear(6, 2)).double()
+    with torch.no_grad():
+        net[0].weight[:3], net[0].bias[:2] = 0, 0  # two channels are zero, one is a number
+    compacted = compact(net, torch.randn(3, 4).double(), training=training)
+    kept = {"plain": 4}.get(name, 6) if training else 3  # alpha dropout makes another number of a zero
+    assert compacted.model[0].out_features == kept
+    assert ("training mode" in compacted.certificate.open) is not training
+
+
+def test_dropout_that_is_never_off_is_compared_with_the_same_numbers():
+    class Uncertain(Program):
+        def __init__(self) -> None:
+            super().__init__(lambda self, x: self.b(F.dropout(self.a(x).relu(), 0.5)), a=conv(3, 8), b=conv(8, 2))
+
+    net = Uncertain().eval()
+    with torch.no_grad():
+        net.a.weight[:3] = 0
+        net.a.bias[:3] = 0
+    compacted = compact(net, torch.randn(2, 3, 6, 6))
+    assert compacted.model.a.out_channels == 5
+    assert compacted.certificate.max_error_float64 < 1e-10

@@ -381,6 +381,41 @@ def test_a_state_of_other_groups_is_refused() -> None:
     net, other = _two(), nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
     state = Proximal(_sgd(net), input_groups(net), LASSO).state_dict()
     with pytest.raises(
-        ValueError, match=r"`state_dict` must be that of the same groups, \[6, 5\] per layer, got \[6, 8"
+        ValueError,
+        match=r"`state_dict` must be that of the same groups in the same order, 0 \(6\), 2 \(5\), got 0 \(6\), 2 \(8",
     ):
         Proximal(_sgd(other), input_groups(other), LASSO).load_state_dict(state)
+
+
+def test_a_state_of_the_same_groups_in_another_order_is_refused() -> None:
+    net = nn.Sequential(*(nn.Linear(4, 4) for _ in range(2)))
+    groups = input_groups(net)
+    state = Proximal(SGD(net.parameters(), 0.1), groups, GroupLasso(0.1)).state_dict()
+    other = Proximal(SGD(net.parameters(), 0.1), groups[::-1], GroupLasso(0.1))
+    with pytest.raises(ValueError, match=r"in the same order, 1 \(4\), 0 \(4\), got 0 \(4\), 1 \(4\)"):
+        other.load_state_dict(state)
+
+
+def test_a_state_of_another_kind_of_optimiser_is_refused_before_anything_changes() -> None:
+    net = net_of()
+    adam = Proximal(Adam(net.parameters(), 1e-2), input_groups(net), GroupLasso(0.1))
+    plain = Proximal(SGD(net.parameters(), 0.1), input_groups(net), GroupLasso(0.1))
+    for into, state, name in ((plain, adam.state_dict(), "momentum"), (adam, plain.state_dict(), "betas")):
+        with pytest.raises(ValueError, match=f"without {name}"):
+            into.load_state_dict(state)
+
+
+@pytest.mark.parametrize("lengths", [[6], [6, 7], []])
+def test_a_support_of_other_groups_is_refused(lengths: list[int]) -> None:
+    net = net_of()
+    proximal = Proximal(SGD(net.parameters(), 0.1), input_groups(net), GroupLasso(0.1))
+    with pytest.raises(ValueError, match="`support` must hold one vector per bank"):
+        proximal.freeze([torch.ones(length) for length in lengths])
+    assert proximal.support is None
+
+
+def test_the_penalty_of_what_is_frozen_altogether_is_zero() -> None:
+    net = net_of()
+    proximal = Proximal(SGD(net.parameters(), 0.1), input_groups(net), GroupLasso(0.1))
+    net.requires_grad_(False)
+    assert float(proximal.value()) == 0

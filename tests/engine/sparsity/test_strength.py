@@ -113,3 +113,13 @@ def test_strength_max_is_the_smallest_strength_at_which_the_start_is_a_fixed_poi
     largest = float(after_a_step(0.0))
     assert (after_a_step(largest * 1.0001) == 0).all()
     assert int((after_a_step(largest * 0.999).norm(dim=0) > 0).sum()) == 1
+
+
+@pytest.mark.parametrize(("of", "percent"), [("mass", 50.0), ("group", float("nan")), ("group", 101.0), ("mac", "50")])
+def test_a_target_that_is_none_is_refused_by_name(of: str, percent: float):
+    net, proximal = proximal_of(4, 3)
+    counts = Counts(net, proximal.banks, {"0": 12.0})
+    with pytest.raises(ValueError, match="`of` must be one of group" if of == "mass" else "`percent` must be a number"):
+        Targeted(proximal, 1e-3, counts, of, percent, warm_up=0, refit_from=10)
+    with pytest.raises(ValueError, match="got 'mass'"):
+        counts.percent("mass", living(proximal.norms))
