@@ -6,8 +6,8 @@
 |            | epoch after which the channel was not zero, missing where it never was                              |
 | `below`    | of, now, then: what would be zero at another threshold                                              |
 | `alarms`   | layer, total, alive: the layers about to die                                                        |
-| `layers`   | layer, alive, near, dead, total (alive without the near); minimum, lower, median, upper, maximum:   |
-|            | quartiles of the norms of all that live                                                             |
+| `layers`   | layer, alive, near, dead, broken (norm NaN or infinite), total (alive without the near); minimum,   |
+|            | lower, median, upper, maximum: quartiles of the norms of all that live                              |
 
 Near means alive, with a norm below a tenth of the largest of its layer: norms of one layer can be compared, those of
 two layers can't, as batch norm leaves the scale of a layer free. The engine says so in its table of groups, which
@@ -48,7 +48,7 @@ def layers(run: Run) -> pd.DataFrame:
     """Return one row per layer, none before the first norms: how many groups are what, and how large they are."""
     known = norms(run)
     if not len(known.values):
-        return pd.DataFrame(columns=["layer", *STATES, "total", *QUARTILES])
+        return pd.DataFrame(columns=["layer", *STATES, "broken", "total", *QUARTILES])
     return _layers(run.path, *(version(run.path / name) for name in ("groups/norms.bin", "tables/groups.parquet")))
 
 
@@ -156,12 +156,14 @@ def order(known: Norms, by: Order) -> list[NDArray[np.intp]]:
 
 
 def _layer(name: str, norms: NDArray[np.float32], state: State) -> dict[str, Any]:
-    living = norms[norms > 0]
+    finite = np.isfinite(norms)
+    living = norms[finite & (norms > 0)]
     quartiles = np.quantile(living, [0, 0.25, 0.5, 0.75, 1]) if living.size else np.full(5, np.nan)
-    counts = np.bincount(state, minlength=len(STATES)).tolist()
+    counts = np.bincount(state[finite], minlength=len(STATES)).tolist()
     return {
         "layer": name,
         **dict(zip(STATES.tolist(), counts, strict=True)),
+        "broken": int((~finite).sum()),
         "total": len(norms),
         **dict(zip(QUARTILES, quartiles.tolist(), strict=True)),
     }

@@ -1,5 +1,7 @@
 """What a report says of one run: what was asked, how sparse it is and where, at what price, and what is not claimed."""
 
+from math import isfinite
+
 import numpy as np
 import pandas as pd
 
@@ -15,6 +17,7 @@ from winnow.dashboard.figures import (
 from winnow.dashboard.frames import before_after, before_after_text, channel_states, events, groups, pairs, studies
 from winnow.dashboard.frames.answers import of_pruning
 from winnow.dashboard.frames.answers import of_run as answers
+from winnow.dashboard.frames.answers.answer import count
 from winnow.dashboard.frames.cells import NOUNS
 from winnow.dashboard.frames.certificate import certificate
 from winnow.dashboard.frames.summaries import Summary, summary, tasks
@@ -38,6 +41,11 @@ REPLAYED = (
     "training."
 )
 NO_DENSE = "No dense run to compare with: this chapter does not say what sparsity itself costs a task."
+ONE_SEED = "One seed: another seed gives other numbers, and this report does not say by how much."
+UNJUDGED = "not judged on any image"
+MAIN = "The main metric of every task after the newest epoch."
+NO_MAIN = "No metric is known: the network was not judged on images with labels."
+UNFINISHED = {"failed": "failed", "lost": "was lost", "stopped": "was stopped", "queued": "waits to start"}
 STATES: dict[str, Colour] = {"done": "green", "failed": "red", "lost": "red"}
 
 
@@ -63,7 +71,9 @@ def worded(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def judged(run: Run) -> str:
-    """Say on how many images of which split a run was judged."""
+    """Say on how many images of which split a run was judged; on none where no metric is known."""
+    if not any(isfinite(value) for (task, _), value in summary(run).newest.items() if task is not None):
+        return UNJUDGED
     length = getattr(run.spec.data, "val_length", None)
     return f"n = {length} validation images" if length else "all validation images"
 
@@ -76,19 +86,33 @@ def wanted(run: Run) -> ReportSection:
     claim = answers.train_answer(
         known, events.constants(run), answers.RunCourse(events.epochs_done(run), run.target_now())
     )
-    penalised = f"{spec.penalty.penalty} penalises {PENALTIES[spec.penalty.penalty].penalises}"
-    facts = [judged(run), f"{len(spec.tasks)} tasks on {spec.data.dataset}", events.asked_of_run(run)]
-    facts += [] if is_recorded(run) else [f"seed {spec.seed}"]  # a loop of the user's own has seeds of its own
-    notes = [f"{penalised}; groups: {spec.penalty.groups}; network: {spec.network.network}."]
-    notes += [f"It took {duration(elapsed(status))}."] if elapsed(status) else []
+    facts = [judged(run), f"{len(spec.tasks)} tasks on {spec.data.dataset}"]
+    facts += [] if known.imported else [events.asked_of_run(run)]
+    facts += (
+        [] if is_recorded(run) or known.imported else [f"seed {spec.seed}"]
+    )  # a loop of one's own has its own seeds
+    notes = [_asked(known, spec)]
+    notes += [f"It took {duration(elapsed(status))}."] if elapsed(status) and not known.imported else []
     notes += [f"It ended as {state}: {status.message}"] if status.message else []
     shown: list[Shown] = [
-        ReportTable("metrics", worded(main_table(run)), "The main metric of every task after the newest epoch."),
-        Figure("losses_and_metrics", curves, losses_and_metrics.READING),
-        Figure("strength_and_alive", strength, strength_and_alive.READING),
+        ReportTable("metrics", worded(main_table(run)), MAIN if judged(run) != UNJUDGED else NO_MAIN),
     ]
+    if not known.imported:
+        shown += [
+            Figure("losses_and_metrics", curves, losses_and_metrics.READING),
+            Figure("strength_and_alive", strength, strength_and_alive.READING),
+        ]
     badge = Badge(state, STATES.get(state, "amber"))
     return ReportSection("What was asked, and what came out?", claim.says, facts, badge, shown, notes, key="asked")
+
+
+def _asked(known: Summary, spec: TrainSpec) -> str:
+    if known.imported:
+        return (
+            f"Imported: {known.origin}. Nothing was trained, so nothing was penalised; groups: {spec.penalty.groups}."
+        )
+    penalised = f"{spec.penalty.penalty} penalises {PENALTIES[spec.penalty.penalty].penalises}"
+    return f"{penalised}; groups: {spec.penalty.groups}; network: {spec.network.network}."
 
 
 def sparse(run: Run) -> ReportSection:
@@ -106,7 +130,8 @@ def sparse(run: Run) -> ReportSection:
     known = channel_states.channels(run)
     counts, _ = run_figures.layers_now_charts(run)
     claim = answers.groups_answer(summary(run), channel_states.layers(run))
-    facts = [f"n = {len(known):,} groups in {known['layer'].nunique()} layers", f"after epoch {norms.at[-1]}"]
+    facts = [f"n = {len(known):,} groups in {known['layer'].nunique()} layers"]
+    facts.append("as imported" if summary(run).imported else f"after epoch {norms.at[-1]}")
     shown: list[Shown] = [
         ReportMaps("survival_map", known, REPLAYED, replayed(run)),
         Figure("layer_counts", counts, layer_counts.READING),
@@ -207,14 +232,12 @@ def _studied(run: Run) -> list[str]:
 def not_claimed_of_run(run: Run) -> list[str]:
     """Say what the numbers of a run do not show."""
     known, work = summary(run), newest_pruning(run)
-    found = [
-        "One seed: another seed gives other numbers, and this report does not say by how much.",
-    ]
+    found = [] if known.imported else [ONE_SEED]
     if run.spec.penalty.target is not None or run.spec.penalty.strength > 0:
         found += [] if dense_twin(run) else [NO_DENSE]
     if not run.spec.test and not is_recorded(run):
         found.append("The metrics are of the validation images. The test images were not used.")
-    found += _unfinished(known)
+    found += _unfinished(run, known)
     if work is None:
         return [*found, "No claim that a smaller network gives the same outputs: nothing was removed."]
     found += outdated(run, work)
@@ -238,8 +261,11 @@ def outdated(run: Run, work: DerivedJob) -> list[str]:
     return [f"The run was trained further after {work.kind} {work.id}, which belongs to an earlier checkpoint."]
 
 
-def _unfinished(known: Summary) -> list[str]:
+def _unfinished(run: Run, known: Summary) -> list[str]:
     state = state_word(known.status)
     if state == "done":
         return []
-    return [f"The run is {state} after epoch {known.status.epoch} of {known.status.epochs}: its numbers are not final."]
+    if known.imported:
+        return ["The import did not end well: nothing can be said of this network."]
+    done = f"{events.epochs_done(run)} of {count(known.status.epochs, 'epoch')}"
+    return [f"The run {UNFINISHED.get(state, f'is {state}')} after {done}: its numbers are not final."]

@@ -114,8 +114,9 @@ def _section(place: tuple[int, int], section: ReportSection, drawn: Drawn) -> st
         *(f"<p>{_text(note)}</p>" for note in section.notes),
     ]
     if section.missing:
-        command = f" To make it: <code>{_text(section.command)}</code>" if section.command else ""
-        head.append(f'<p class="missing">{_text(section.missing)}{command}</p>')
+        command = f"To make it: <code>{_text(section.command)}</code>" if section.command else ""
+        missing = "" if section.missing == section.claim and command else _text(section.missing)
+        head.append(f'<p class="missing">{" ".join(filter(None, (missing, command)))}</p>')
     items = [_item(_name((*place, number)), shown, drawn) for number, shown in enumerate(section.shown)]
     claims = [(isinstance(shown, Figure) and shown.claim) or section.claim for shown in section.shown]
     beside = [] if _fills(section) else items[:1]

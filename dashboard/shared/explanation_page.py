@@ -11,7 +11,7 @@ from winnow.dashboard.frames import explanations
 from winnow.dashboard.shared import address, explanation
 from winnow.dashboard.shared.address import EXPLANATION
 from winnow.dashboard.shared.choosing import gone
-from winnow.dashboard.shared.run_bar import ENDED, frozen, readable, redrawn, run_bar
+from winnow.dashboard.shared.run_bar import ENDED, frozen, readable, redrawn, run_bar, same_as_before
 from winnow.dashboard.shared.selection import Selected, select, selected
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.digests import manifests
@@ -47,6 +47,7 @@ def explained(views: Callable[[DerivedJob, Run], None]) -> None:
     if work is None:
         _first(run)
         return
+    same_as_before(work)
     for other in [work, *(other for other in live if other.id != work.id)]:
         every = EVERY / 2 if live else None
         redrawn(explanation.explanation_progress, every, other, other.status.state, named=other.id != work.id)

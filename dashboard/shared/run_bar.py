@@ -22,17 +22,18 @@ from winnow.dashboard.shared.welcome import welcome
 from winnow.engine.runs.launch import JobError
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.study import Study
-from winnow.engine.runs.work_folder import WorkFolder
+from winnow.engine.runs.work_folder import WorkFolder, kind_of
 from winnow.engine.specs.frozen import SpecError
 
 ENDED = ("failed", "lost", "stopped")
 MOST_REASON = 90  # characters
 DRAWN = "drawn_specs"  # in the session: folder → version of its spec.json, which is written once
-REPLACED = "replaced_run"  # too: the id of the run that was replaced, until that is said
+REPLACED = "replaced_work"  # too: the id of what was replaced, until that is said
 REPLACEMENT = (
-    "Another run now has the id of {}. Nothing was done, because the click was meant for the earlier run. The page now "
+    "Another {} now has the id of {}. Nothing was done, because the click was meant for the earlier one. The page now "
     "shows the new one."
 )
+NOUNS = {"train": "run", "explain": "explanation", "prune": "pruning", "sensitivity": "analysis"}
 Work = TypeVar("Work", bound=WorkFolder)
 More = ParamSpec("More")
 
@@ -56,19 +57,26 @@ def run_bar(*shows: str) -> tuple[Run, DeltaGenerator] | None:
     if chosen is None:
         gone(RUN)
         return None
-    _same_as_before(runs[chosen])
+    same_as_before(runs[chosen])
     return runs[chosen], bar
 
 
-def _same_as_before(run: Run) -> None:
-    """Where another run has taken the place of the one that was drawn, drop the click, draw the page again, say so."""
-    if _replaced(run):
-        st.session_state[DRAWN][str(run.path)] = version(run.path / "spec.json")
-        st.session_state[REPLACED] = run.id
+def same_as_before(work: WorkFolder) -> None:
+    """Where another folder has taken the place of the one that was drawn, drop the click, draw again, and say so."""
+    _notice(work)
+    st.session_state[DRAWN][str(work.path)] = version(work.path / "spec.json")
+    if st.session_state.get(REPLACED) == work.id:
+        del st.session_state[REPLACED]
+        noun = NOUNS.get(kind_of(work.path), "study")
+        st.warning(REPLACEMENT.format(noun, plain(work.id)), icon=":material/swap_horiz:")
+
+
+def _notice(work: WorkFolder) -> None:
+    """Draw the page again where another folder has taken the place of the one that was drawn."""
+    if _replaced(work):
+        st.session_state[DRAWN][str(work.path)] = version(work.path / "spec.json")
+        st.session_state[REPLACED] = work.id
         st.rerun()
-    st.session_state[DRAWN][str(run.path)] = version(run.path / "spec.json")
-    if st.session_state.pop(REPLACED, None) == run.id:
-        st.warning(REPLACEMENT.format(plain(run.id)), icon=":material/swap_horiz:")
 
 
 def _replaced(work: WorkFolder) -> bool:
@@ -114,6 +122,7 @@ def redrawn(
     def part() -> None:
         if not there(work):
             st.rerun()
+        _notice(work)  # before a click on what was drawn acts on what is there now
         guarded_page(lambda: draw(work, *more, **named))  # an exception in a fragment ends there
 
     part.__qualname__ = f"{draw.__module__}.{draw.__qualname__}"  # by which Streamlit tells one fragment from another

@@ -1,23 +1,27 @@
 """What is gone is said by name, on every page, and nothing acts on what is not shown."""
 
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
 from tests.dashboard.drawing import drawn
 from tests.dashboard.making import write_checkpoint
 from tests.dashboard.making_explanations import write_explanation
+from tests.dashboard.making_studies import write_path
 from tests.dashboard.pruning_making import write_pruning
 from tests.dashboard.reading import said
 from winnow.dashboard.frames.exports import exports
 from winnow.engine.runs import launch
 from winnow.engine.runs.derived import derived_jobs
+from winnow.engine.runs.files import replace
 from winnow.engine.runs.labels import write_labels
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.trash import discard, take_back
-from winnow.engine.runs.work_folder import WorkFolder
+from winnow.engine.runs.work_folder import Status, WorkFolder
 
 MakeRun = Callable[..., Run]
 OF_A_RUN = ["train", "groups", "tasks", "explain", "prune", "compare"]
@@ -89,6 +93,40 @@ def test_a_click_on_a_run_that_was_replaced_by_another_of_the_same_id_starts_not
         assert not shown.control().stop
         assert "Another run now has the id" in page.warning[0].value
         assert not page.run().warning
+
+
+def _stopped(work: WorkFolder) -> WorkFolder:
+    status = Status(state="stopped", requested=1.0, started=1.0, updated=2.0)
+    replace(work.path / "status.json", status.model_dump_json().encode())
+    return work
+
+
+@pytest.mark.parametrize("of", ["study", "pruning", "explanation"])
+def test_a_click_on_what_was_replaced_under_its_id_starts_nothing(
+    make_stored_run: MakeRun, started: list[str], runs_root: Path, of: str
+) -> None:
+    run = make_stored_run(tasks=["depth", "seg"])
+    make: dict[str, Callable[[], WorkFolder]] = {
+        "study": lambda: _stopped(write_path(runs_root, targets=[50])),
+        "pruning": lambda: write_pruning(run, state="stopped"),
+        "explanation": lambda: write_explanation(run, state="stopped"),
+    }
+    shown = make[of]()
+    page = drawn({"study": "path", "pruning": "prune", "explanation": "explain"}[of], run=run.id, **{of: shown.id})
+    (button,) = [one for one in page.button if one.key.endswith("resume")]
+    shutil.rmtree(shown.path)
+    other = make[of]()
+    if other.path != shown.path:
+        other.path.rename(shown.path)
+    else:
+        os.utime(shown.path / "spec.json", ns=(1, 1))
+    button.click().run()
+    assert not page.exception
+    assert started == []
+    assert f"Another {of} now has the id" in page.warning[0].value
+    assert not page.run().warning
+    next(one for one in page.button if one.key.endswith("resume")).click().run()
+    assert started == [shown.id]
 
 
 def test_a_run_that_was_trashed_is_said_and_shown_again_once_it_is_restored(make_stored_run: MakeRun) -> None:

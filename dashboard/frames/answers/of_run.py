@@ -54,6 +54,8 @@ def _where(zero: float) -> tuple[str, str]:
 
 
 def _imported(known: Summary) -> Answer:
+    if known.status.state == "failed":
+        return Answer("The import of this network failed.", *_why(known))
     zero = known.sparsity("group_sparsity")
     says = f"This network was imported, not trained here: {percent(zero)} of its groups are zero."
     return Answer(says, *(_where(zero) if zero > 0 else ("Explain shows what its tasks rely on.", "explain")))
@@ -79,7 +81,14 @@ def groups_answer(known: Summary, layers: pd.DataFrame) -> Answer:
     says = f"{percent(known.sparsity('group_sparsity'))} of the groups are zero"
     also = f", and {percent(removable)} of the MACs can be removed without changing an output"
     says += f"{also if removable > 0 else ''}."
-    near = int(layers["near"].sum())
+    near, broken = int(layers["near"].sum()), int(layers["broken"].sum())
+    if broken:
+        verb = "has" if broken == 1 else "have"
+        return Answer(
+            f"{broken:,} of {count(int(layers['total'].sum()), 'group')} {verb} no finite norm: weights are NaN or "
+            "infinite. Nothing can be said of the sparsity of this network.",
+            *_why(known),
+        )
     lost = (layers["dead"] / layers["total"]).fillna(0)
     if lost.any():
         row = layers.iloc[int(np.argmax(lost.to_numpy(float)))]

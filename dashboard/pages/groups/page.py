@@ -19,7 +19,7 @@ from winnow.dashboard.shared import address, run_figures
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.channel import channel
 from winnow.dashboard.shared.norms_over_epochs import over_epochs
-from winnow.dashboard.shared.panel import draw, explain, source
+from winnow.dashboard.shared.panel import DrawnFigure, draw, explain, source
 from winnow.dashboard.shared.run_bar import frozen, readable, redrawn, run_bar
 from winnow.dashboard.shared.selection import select, selected, selected_layer
 from winnow.dashboard.shared.survival import no_norms, survival
@@ -121,9 +121,8 @@ def _network(run: Run) -> None:
     )
     network_graph.network_graph(drawing, "network", lambda layer: _select_largest(run, layer))
     about = f"{source(run)}{'' if work is None else f' · {work.id}'}"
-    explain(
-        lambda: network.network_nodes(run).drop(columns=["across", "down"]), "network", network_graph.READING, about
-    )
+    frame = network.network_nodes(run).drop(columns=["across", "down"])
+    explain(lambda: frame, "network", network_graph.READING, about, DrawnFigure(place="network"))
 
 
 def _select_largest(run: Run, layer: str) -> None:

@@ -18,7 +18,7 @@ from winnow.dashboard.shared.address import PRUNING
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.choosing import Selector, chosen_of, gone
 from winnow.dashboard.shared.formatting import duration, elapsed
-from winnow.dashboard.shared.run_bar import ENDED, readable, run_bar
+from winnow.dashboard.shared.run_bar import ENDED, readable, run_bar, same_as_before
 from winnow.engine.runs.derived import derived_jobs
 from winnow.engine.runs.digests import manifests
 from winnow.engine.runs.run import Run
@@ -59,6 +59,7 @@ def page() -> None:
         return
     _new(run, len(known))
     if shown is not None:
+        same_as_before(shown)
         draw_pruning(run, shown)
 
 

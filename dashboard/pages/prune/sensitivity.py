@@ -24,7 +24,7 @@ from winnow.dashboard.shared.controls import resume, stop_button
 from winnow.dashboard.shared.formatting import CRITERIA, plain, sentence
 from winnow.dashboard.shared.panel import Chart, draw, explain, source
 from winnow.dashboard.shared.progress import message, state_line
-from winnow.dashboard.shared.run_bar import redrawn
+from winnow.dashboard.shared.run_bar import redrawn, same_as_before
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE, UNFINISHED, State
@@ -60,6 +60,7 @@ def sensitivity_view(run: Run, waits: str) -> None:
     if shown is None:
         gone(SENSITIVITY, f"of run {run.id}")
         return
+    same_as_before(shown)
     state = shown.status.state
     every = EVERY if state in LIVE else None
     redrawn(_progress, every, shown, state)

@@ -66,6 +66,19 @@ def test_groups_names_the_layer_that_lost_most(make_whole_run: MakeRun) -> None:
     assert "1 group is near the threshold" in told.says
 
 
+def test_weights_that_are_no_numbers_are_neither_zero_nor_alive(make_run: MakeRun) -> None:
+    run = make_run(epochs=1)
+    norms = np.full(7, np.nan, np.float32)
+    norms[:2] = 1.0, 0.0
+    run.norms.append(2, 20, 0.001, norms)
+    counted = channel_states.layers(run)
+    assert counted["broken"].tolist() == [1, 4]
+    assert (counted["alive"] + counted["near"] + counted["dead"] + counted["broken"]).tolist() == [3, 4]
+    told = of_run.groups_answer(summary(run), counted)
+    assert told.says.startswith("5 of 7 groups have no finite norm: weights are NaN or infinite.")
+    assert "has lost most" not in told.says
+
+
 def test_tasks_counts_who_leads(make_explained: Make) -> None:
     work = make_explained()
     frame, names = leads.leads(work), explanations.explained_tasks(work)

@@ -98,7 +98,7 @@ def test_a_hostile_name_is_shown_as_text(make_run: MakeRun) -> None:
 
 def test_the_reason_of_a_failure_is_shown_in_one_sentence(make_run: MakeRun) -> None:
     page = _page(run=make_run(state="failed", message="the disk is full").id)
-    assert page.error[0].value == "the disk is full"
+    assert page.error[0].value == "The disk is full."
 
 
 def test_a_stopped_run_can_be_resumed(make_run: MakeRun) -> None:

@@ -22,6 +22,7 @@ from tests.dashboard.making_maps import write_maps
 from tests.dashboard.making_studies import write_tailoring
 from tests.dashboard.pruning_making import write_pruning
 from winnow.dashboard.frames.chosen import Pin, ReportChoice, add_pin, choose_for_report, remove_pin, report_choice
+from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.report import citations, of_explanation, of_images, of_run
 from winnow.dashboard.report.page import TOO_LARGE, html_page
 from winnow.dashboard.report.parts import Chapter, Figure, ReportSection, ReportTable
@@ -161,7 +162,20 @@ def test_a_run_that_has_no_norms_or_has_failed_says_so(make_run: MakeRun) -> Non
     run = make_run(epochs=1, state="failed", message="`loss` was NaN <b>")
     text = Seen(report([run]).html).text
     assert "It ended as failed: `loss` was NaN <b>" in text
-    assert "its numbers are not final" in text
+    assert "The run failed after 1 of 5 epochs: its numbers are not final." in text
+
+
+def test_an_imported_network_claims_no_training_no_seed_and_no_images(make_run: MakeRun) -> None:
+    network = {"network": "recorded", "name": "Net", "origin": "mine:build 0123; net.pth 4567"}
+    data = {"dataset": "recorded", "described": {"a": {"kind": "unspecified"}}}
+    run = make_run(epochs=0, network=network, data=data, tasks=["a"])
+    (run.path / "events.jsonl").write_text("")
+    assert summary(run).imported
+    text = Seen(report([run]).html).text
+    assert "not judged on any image" in text
+    assert "No metric is known" in text
+    for untrue in ("One seed", "validation images", "penalises", "at the start", "It took"):
+        assert untrue not in text
 
 
 def test_nothing_is_loaded_from_elsewhere_and_no_text_of_a_run_is_markup(made: ReportFiles) -> None:
