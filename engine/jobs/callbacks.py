@@ -152,7 +152,8 @@ class _Lightning:
             return
         self._seen = trainer.global_step
         found = outputs if isinstance(outputs, Mapping) else {} if outputs is None else {"loss": outputs}
-        losses: Losses = found.get("losses") or ({"": found["loss"]} if "loss" in found else {})
+        parts = getattr(trainer, "accumulate_grad_batches", 1)  # Lightning has divided the loss by it
+        losses: Losses = found.get("losses") or ({"": parts * found["loss"]} if "loss" in found else {})
         if self._recorded.step(losses):
             trainer.should_stop = True
 

@@ -156,6 +156,7 @@ class Watch:
         self._net, self._proximal = net, proximal
         self.state: LoopState = "new"
         self._pid = os.getpid()
+        self._numbers = _numbers(net)
         self._moved = False
         proximal.register_step_post_hook(self._step)
         self._losses = ""  # the first one that was no number
@@ -172,6 +173,25 @@ class Watch:
             raise RuntimeError(
                 f"`run` must be used in its one `with` block, got {found[self.state]}. Call record() for another run."
             )
+
+    def refuse_epoch(self) -> None:
+        """Raise where an epoch cannot be recorded now.
+
+        Raises:
+            RuntimeError: it is not within the `with` block.
+            ValueError: the network was moved to another type or device meanwhile.
+
+        """
+        self.refuse_unless("open")
+        if other := self._other_numbers():
+            raise ValueError(
+                f"`net` must stay as it was when the recording began, {self._numbers}, got {other}. Move it back "
+                "before `run.epoch`, take torch.autocast for half precision, or move a copy: copy.deepcopy(net)."
+            )
+
+    def _other_numbers(self) -> str:
+        now = _numbers(self._net)
+        return now if now != self._numbers else ""
 
     def leave(self) -> bool:
         """End the `with` block; return False where it has ended, or in a process that the loop forked."""
@@ -223,9 +243,17 @@ class Watch:
             found.append("Proximal.step was never called, so nothing was penalised")
         if since:
             found.append(f"{since} steps came after the last `run.epoch`: their metrics and norms are not known")
+        if other := self._other_numbers():
+            found.append(f"the network was moved from {self._numbers} to {other}: its last weights are rounded so")
         if self.norms():
             found.append("the weights changed after the last step: tables and checkpoint are those of the end")
         return found
+
+
+def _numbers(net: nn.Module) -> str:
+    """Return the types of a network's weights and where they lie, in words: float32 on cpu."""
+    own = [parameter for parameter in net.parameters() if parameter.is_floating_point()]
+    return ", ".join(sorted({f"{_kind(parameter)} on {parameter.device.type}" for parameter in own}))
 
 
 def unlike_float32(net: nn.Module) -> str:

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor, nn
 
+from winnow.data.checking.summaries import hardly_metres
 from winnow.data.recorded import RecordedData, RecordedField
 from winnow.data.sample import Field
 from winnow.engine.graph.calls import run
@@ -80,6 +81,11 @@ def named_tasks(outputs: Sequence[str], tasks: Mapping[str, Task | Field] | None
         raise ValueError(f"`tasks` must name the outputs of `net`, {', '.join(outputs)}, got {', '.join(tasks)}.")
     fields = {name: task for name, task in tasks.items() if isinstance(task, Field)}
     made = build_tasks(fields, tuple(fields))
+    if empty := [name for name, task in made.items() if task.outputs == 0]:
+        raise ValueError(
+            f"`classes` must name the classes of {empty[0]} ({fields[empty[0]].kind}), got none. Give Field(kind="
+            f'"{fields[empty[0]].kind}", classes=("…", "…")).'
+        )
     return {name: made[name] if isinstance(task, Field) else task for name, task in tasks.items()}
 
 
@@ -168,6 +174,19 @@ class Started:
     sample: Batch | None
     spec: TrainSpec
     device: torch.device
+
+    def remarked(self, message: str) -> str:
+        """Return a message with what the tasks leave open: a depth without a unit, or hardly in the one it names."""
+        found = [message] * bool(message)
+        targets = {} if self.sample is None else self.sample.targets
+        for name, task in self.tasks.items():
+            if task.field.kind == "depth" and task.field.unit == "1":
+                found.append(f'`{name}` has no unit, nor have its errors: give Field(kind="depth", unit="m")')
+            elif task.field.kind == "depth" and task.field.unit == "m" and name in targets:
+                target = targets[name]
+                said = hardly_metres(float(target.sum(dtype=torch.float64) / (target > 0).sum()))
+                found += [f"`{name}`: {said}"] * bool(said)
+        return "; ".join(found)
 
 
 def loop_start(name: str, net: nn.Module, example: Any, proximal: Proximal, told: Told) -> Started:

@@ -130,7 +130,7 @@ class Recorder:
         training, folder = self._training, self.run.path
         if self._started.sample is not None:
             write_sample(folder, self._started.sample.images, self._started.sample.targets)
-        message = write_network(folder / "weights", training, self._started.example)
+        message = self._started.remarked(write_network(folder / "weights", training, self._started.example))
         banks = training.proximal.dense_banks
         NormLog(folder / "groups").begin([Layer(bank.layer, bank.channels, bank.size) for bank in banks])
         self._report.epoch(0, self._metrics(None))
@@ -166,10 +166,10 @@ class Recorder:
         With `loader` they may be left out: they are then those of its batches. Short epochs share a checkpoint (SHARE).
 
         Raises:
-            ValueError: metrics of a task that there is not, or no numbers; a network whose parameters were replaced.
+            ValueError: metrics of a task that there is not, or no numbers; a network that was moved or changed.
 
         """
-        self._watch.refuse_unless("open")
+        self._watch.refuse_epoch()
         training = self._training
         refuse_groups(training.net, training.proximal)
         told = None if metrics is None else told_metrics(metrics, training.tasks)

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from winnow.engine.explain.checks.overlap import survivor_overlap
-from winnow.engine.explain.usage import layer_usage, relevance_arrays, task_overlaps, tasks_of, usage
+from winnow.engine.explain.usage import (
+    layer_usage,
+    relevance_arrays,
+    surely_led,
+    task_overlaps,
+    tasks_of,
+    usage,
+)
 
 TASKS = ("a", "b", "c")
 
@@ -35,6 +42,14 @@ def test_labels_of_known_relevances():
     assert used["entropy"][0] == 0
     assert used["entropy"][4] > 0.95
     assert used.loc[3, ["share_a", "entropy"]].isna().all()
+
+
+def test_surely_led():
+    assert surely_led(usage(frame(KNOWN))).tolist() == ["a", "a", "b", "", "", "c"]  # of two alike, the first
+    assert surely_led(usage(frame(KNOWN, width=0.9))).tolist()[1:5] == ["", "", "", ""]  # nobody is sure to have 1/3
+    alone = usage(frame({"l": [[1.0, 0, 0], [0, 0, 0]]}).query("task == 'a'"))
+    assert surely_led(alone).tolist() == ["a", ""]
+    assert surely_led(usage(frame(KNOWN)).iloc[:0]).tolist() == []
 
 
 def test_uncertainty_counts_as_use():

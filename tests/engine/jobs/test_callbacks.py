@@ -101,6 +101,22 @@ def test_without_a_loader_the_logged_metrics_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("libraries")
+def test_a_loss_that_lightning_has_divided_is_the_one_that_the_user_returned(tmp_path: Path) -> None:
+    """With accumulate_grad_batches, `outputs["loss"]` is normalised by it: so says `Callback.on_train_batch_end`."""
+    callback = lightning_callback("lit", net="net", **told(tmp_path))
+    net, proximal, _ = started()
+    module = nn.Module()
+    module.net = net
+    trainer = SimpleNamespace(is_global_zero=True, global_step=0, optimizers=[proximal], accumulate_grad_batches=4)
+    callback.on_train_start(trainer, module)
+    trainer.global_step = 1
+    callback.on_train_batch_end(trainer, module, {"loss": torch.tensor(0.5)}, None, 3)
+    callback.on_train_end(trainer, module)
+    events = only(tmp_path).events()
+    assert events[(events["split"] == "train") & (events["quantity"] == "loss")]["value"].tolist() == [2.0]
+
+
+@pytest.mark.usefixtures("libraries")
 def test_a_stop_on_the_page_ends_the_fit(tmp_path: Path) -> None:
     callback = lightning_callback("lit", net="net", **told(tmp_path))
     step = callback._recorded.step

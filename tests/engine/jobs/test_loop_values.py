@@ -17,6 +17,7 @@ from tests.engine.own_loop import TASKS, Images, Net, losses_of, own_loop
 from winnow.data.sample import Field
 from winnow.engine import GroupLasso, Proximal, coupled_groups, record
 from winnow.engine.jobs.loop_values import fitting_target, told_losses, told_metrics
+from winnow.engine.jobs.recorded_spec import named_tasks
 from winnow.engine.jobs.recording import Recorder
 from winnow.engine.jobs.restore import restored_network
 from winnow.engine.runs.verify import verify
@@ -263,3 +264,62 @@ def test_whole_numbers_are_no_depth_in_metres() -> None:
     depth = Field(kind="depth", unit="m")
     with pytest.raises(ValueError, match=r"floating-point depth in m for d, got int32. .* target.float\(\) / 1000"):
         fitting_target("d", depth, torch.ones(2, 8, 8, dtype=torch.int32), torch.zeros(2, 3, 8, 8), values=True)
+
+
+@pytest.mark.parametrize("move", [lambda net: net.double(), lambda net: net.bfloat16()])
+def test_a_network_in_another_type_is_refused_before_an_epoch_is_written(tmp_path: Path, move: Callable) -> None:
+    net, x = Net(), torch.randn(2, 1, 8, 8)
+    proximal = Proximal(torch.optim.SGD(net.parameters(), 0.1), coupled_groups(net, x), GroupLasso(1e-3))
+    with record("moved", net, x, proximal, tasks=TASKS, loader=Images(1, 0), runs=tmp_path) as run:
+        move(net)
+        with pytest.raises(ValueError, match="`net` must stay as it was when the recording began, float32 on cpu, got"):
+            run.epoch()
+        net.float()
+        run.epoch()
+    assert (run.run.status.state, run.run.status.epoch, run.run.status.message) == ("done", 1, "")
+
+
+def test_a_network_that_is_moved_after_its_last_epoch_says_so(tmp_path: Path) -> None:
+    net, x = Net(), torch.randn(2, 1, 8, 8)
+    proximal = Proximal(torch.optim.SGD(net.parameters(), 0.1), coupled_groups(net, x), GroupLasso(1e-3))
+    with record("moved", net, x, proximal, tasks=TASKS, loader=Images(1, 0), runs=tmp_path) as run:
+        run.epoch()
+        net.half()
+    assert run.run.status.state == "done"
+    assert "the network was moved from float32 on cpu to float16 on cpu" in run.run.status.message
+
+
+class Dense(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.depth, self.seg = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 1, 1), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        found = self.body(x).relu()
+        return {"depth": self.depth(found), "seg": self.seg(found)}
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale", "said"),
+    [
+        ("1", 1.0, "`depth` has no unit, nor have its errors: give Field"),
+        ("m", 1000.0, "`depth`: the mean is 1000 m, which is very far. If the values are millimetres"),
+        ("m", 1.0, ""),
+        ("mm", 1000.0, ""),
+    ],
+)
+def test_a_depth_without_its_unit_is_said(tmp_path: Path, unit: str, scale: float, said: str) -> None:
+    net, x = Dense(), torch.randn(2, 1, 8, 8)
+    tasks = {"depth": Field(kind="depth", unit=unit), "seg": Field(kind="segmentation", classes=("wall", "floor"))}
+    targets = {"depth": torch.full((2, 8, 8), scale), "seg": torch.zeros(2, 8, 8, dtype=torch.long)}
+    proximal = Proximal(torch.optim.SGD(net.parameters(), 0.1), coupled_groups(net, x), GroupLasso(1e-3))
+    with record("unit", net, x, proximal, tasks=tasks, loader=[(x, targets)], runs=tmp_path) as run:
+        assert run.run.status.message.startswith(said)
+        assert bool(run.run.status.message) == bool(said)
+    known = run.run.spec.fields
+    assert (known["depth"].unit, known["seg"].classes) == (unit, ("wall", "floor"))
+
+
+def test_classes_that_are_not_named_are_asked_for() -> None:
+    with pytest.raises(ValueError, match=r"`classes` must name the classes of seg \(segmentation\), got none"):
+        named_tasks(("seg",), {"seg": Field(kind="segmentation")})
