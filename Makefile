@@ -10,7 +10,7 @@ TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 # Python keeps what it compiles, whatever this shell says: else each process compiles torch anew, seconds of a core.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: app test bench reliability audit claim zoo tools docs newest constraints clean
+.PHONY: app test bench reliability studies audit claim zoo tools docs newest constraints clean
 app: $(STAMP)
 	.venv/bin/winnow demo
 
@@ -23,8 +23,13 @@ test: $(STAMP) tools
 bench: $(STAMP)
 	.venv/bin/pytest tests/benchmarks -m bench -s --timeout=1800
 
+# All that was tried to break it (docs/reliability.md), with the CPU time of each study: a quarter of an hour on 2 cores.
 reliability: $(STAMP)
-	.venv/bin/pytest tests -m study -s
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 .venv/bin/pytest tests/reliability -m "study or not study" -n 2 --dist worksteal -rP
+
+# Trained networks, whole matrices of cases, and other examples than those of `make test`, more of each: hours.
+studies: $(STAMP)
+	.venv/bin/pytest tests --ignore=tests/reliability -m study -s
 	.venv/bin/pytest tests -m hypothesis --hypothesis-profile=wide
 
 # Known vulnerabilities of the versions in constraints.txt. Without a network it says so and passes.

@@ -11,6 +11,11 @@ from types import FrameType, TracebackType
 OURS = "winnow"
 LONGEST = 1000  # characters of an error's text
 INSIDE = 300  # of one that is part of another
+USAGE = 2  # what argparse ends a process with
+ARGUMENTS = (
+    'It may ask for arguments of a command line, and gets none: read them under if __name__ == "__main__", or give '
+    "each a default."
+)
 JOINER = "\u200d"  # joins emoji
 
 
@@ -78,12 +83,16 @@ def is_installed(file: Path) -> bool:
 def users_code(role: str, name: str) -> Iterator[None]:
     """Run code of the user's own: what it prints goes to standard error, what it raises is said with its line.
 
+    It sees a command line without arguments: what was given to us is not for it.
+
     Raises:
         OwnCodeError: it raised an error, or called sys.exit.
 
     """
+    given = sys.argv
     with redirect_stdout(sys.stderr):
         try:
+            sys.argv = [name.partition(":")[0]]
             yield
         except MemoryError:
             raise
@@ -93,5 +102,8 @@ def users_code(role: str, name: str) -> Iterator[None]:
                 raise  # ours, which says by itself what is wrong
             ended = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else error_line(error)
             raise OwnCodeError(
-                f"`{role}` must be code that runs, got {ended} from {name}{f' in {line}' if line else ''}. Fix it."
+                f"`{role}` must be code that runs, got {ended} from {name}{f' in {line}' if line else ''}. "
+                f"{ARGUMENTS if isinstance(error, SystemExit) and error.code == USAGE else 'Fix it.'}"
             ) from error
+        finally:
+            sys.argv = given

@@ -24,7 +24,7 @@ from winnow.data.blame import OURS, is_installed, users_code
 from winnow.data.fingerprint import fingerprint
 from winnow.data.trust import is_confirmed
 
-Plain = bool | int | float | str
+Plain = bool | int | float | str | None
 """What an option of the user's code may be."""
 PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 

@@ -16,7 +16,7 @@ from pydantic import Field as Option
 from winnow.data.blame import users_code
 from winnow.data.code import PATTERN, Code, Plain
 from winnow.data.recorded import RecordedField
-from winnow.data.sample import Dataset, Field, Split
+from winnow.data.sample import Dataset, Field, Sample, Split
 from winnow.data.spec import DataSpec
 
 
@@ -102,7 +102,13 @@ def _refuse_chance(dataset: Dataset, code: str) -> None:
     if not len(dataset):
         return
     with users_code("dataset", code):
-        first, again = ({"image": found.image, **found.targets} for found in (dataset.sample(0), dataset.sample(0)))
+        both: list[Any] = [dataset.sample(0), dataset.sample(0)]
+    if not isinstance(both[0], Sample):
+        raise ValueError(
+            f"`sample` must return a winnow.data.sample.Sample(image, targets), got {type(both[0]).__name__} from "
+            f"{dataset.name}."
+        )
+    first, again = ({"image": found.image, **found.targets} for found in both)
     if other := [part for part in first if not np.array_equal(*map(_comparable, (first[part], again[part])))]:
         raise ValueError(
             f"`sample` must give the same sample each time, got another {other[0]} of sample 0 of {dataset.name} when "

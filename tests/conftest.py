@@ -20,7 +20,7 @@ from hypothesis import register_random, settings
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process that a test starts compiles torch anew, for seconds
 sys.dont_write_bytecode = False
-# A busy machine takes its time over an example: no deadline. `make reliability` draws others each time, and more.
+# A busy machine takes its time over an example: no deadline. `make studies` draws others each time, and more.
 settings.register_profile("wide", deadline=None, max_examples=200)
 settings.register_profile("same", deadline=None, max_examples=40, derandomize=True)
 os.environ["WINNOW_DATASETS"] = str(Path(tempfile.gettempdir(), f"winnow-{os.getpid()}", "datasets.json"))  # none

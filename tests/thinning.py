@@ -1,4 +1,4 @@
-"""Large matrices of cases: `make test` runs cases that are spread over all of it, `make reliability` the others."""
+"""Large matrices of cases: `make test` runs cases that are spread over all of it, `make studies` the others."""
 
 from collections.abc import Iterable
 from itertools import product

@@ -29,9 +29,9 @@ from winnow.engine.specs.train import TrainSpec
 
 Command = Callable[..., Any]
 T = TypeVar("T")
-IMPORT = Reference("winnow.engine.jobs.importing", "Import")
-DO = Reference("winnow.engine.jobs.importing", "import_checkpoint")
+IMPORT, DO = (Reference("winnow.engine.jobs.importing", name) for name in ("Import", "import_checkpoint"))
 METRIC = ("name", "label", "unit", "better")
+READ: Mapping[str, Plain] = {"true": True, "false": False, "none": None, "null": None}
 LEAST = 2  # dimensions of an example: a batch of something
 
 
@@ -103,6 +103,8 @@ def own_values(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
         if name is None or ":" not in name:
             _refuse_unused(found, key, name or next(iter(kinds)))
             continue
+        if not re.match(PATTERN, name):
+            raise SpecError(f"`{key}` must be written as package.module:function, got {name!r}. Leave out .py.")
         _refuse_ours(rest, key, {field for spec in kinds.values() for field in spec.model_fields} - {key})
         rest[key] = None
         assigned = _once(map(_option, found[f"{key}_option"] or ()), f"{key}-option")
@@ -217,7 +219,7 @@ def trust_command(run: str, yes: bool) -> None:
 
 
 def _option(text: str) -> tuple[str, Plain]:
-    """Return the name and value of `width=64`: a number, true or false where it reads as one, else text."""
+    """Return the name and value of `width=64`: a number, true, false or none where it reads as one, else text."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip().isidentifier():
         raise SpecError(f"an option must be written as width=64, got {text!r}.")
@@ -234,9 +236,8 @@ def _once(pairs: Iterable[tuple[str, T]], option: str) -> dict[str, T]:
 
 
 def _value(text: str) -> Plain:
-    known: dict[str, Plain] = {"true": True, "false": False}
-    if text.lower() in known:
-        return known[text.lower()]
+    if (word := text.lower()) in READ:
+        return READ[word]
     for kind in (int, float):
         try:
             found = kind(text)

@@ -149,8 +149,8 @@ def _certificate(certificate: Certificate | None) -> str:
     ):
         if found:
             parts.append(f"{words}: " + ", ".join(f"{_text(layer)} ({_text(n)})" for layer, n in found.items()) + ".")
-    if certificate.kept_for:
-        parts.append(_pairs(("channels kept for", "why"), certificate.kept_for))
+    if kept := {**certificate.pinned, **certificate.kept_for}:
+        parts.append(_pairs(("channels kept for", "why"), kept))
     return "\n\n".join(parts)
 
 

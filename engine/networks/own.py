@@ -37,6 +37,11 @@ def build_own(spec: OwnSpec, tasks: Mapping[str, Task], channels: int) -> nn.Mod
 
 def _built(spec: OwnSpec, tasks: Mapping[str, Task], channels: int) -> nn.Module:
     function = spec.own_code().load()
+    if isinstance(function, nn.Module):
+        raise ValueError(
+            f"`network` must name a function that returns a torch module, got a module itself, {spec.code}. Write a "
+            "function around it: def build(fields): return …"
+        )
     fields = {name: TaskField(**vars(task.field), outputs=task.outputs) for name, task in tasks.items()}
     options = dict(spec.options)
     try:
@@ -49,7 +54,10 @@ def _built(spec: OwnSpec, tasks: Mapping[str, Task], channels: int) -> nn.Module
     with users_code("network", spec.code):
         net = function(fields, **options)
     if not isinstance(net, nn.Module):
-        raise ValueError(f"`network` must be a function that returns a torch module, got {type(net).__name__}.")
+        raise ValueError(
+            f"`network` must be a function that returns a torch module, got {type(net).__name__} from {spec.code}. "
+            "Return the module itself."
+        )
     return net
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.refusal import COMPUTED
+from winnow.engine.graph.spaces import Slice
+from winnow.engine.graph.weights import Flags
 from winnow.engine.pruning.forms import fixes_sizes
 from winnow.engine.pruning.parts import programs_in
 from winnow.engine.pruning.plan import Plan
@@ -41,6 +43,7 @@ class Certificate:
     removed: one row per layer that was made smaller, with its weight's shape, parameters and columns read before and
     after. kept_for: channels that could have gone, had the program allowed it: the operation and why, layers whose
     weight is computed at each pass, so that nothing of them is cut, and zero experts that are part of one tensor.
+    pinned: channels that no weight makes or reads any more, and that stay: the operation that needs them, and why.
     gathered: the layers that gather channels, and how many; folded: the layers that took over constants, how many and
     where. What they hold for these is a sum, rounded to the model's type; in float64 it is judged as computed.
     constants: the layers that still read channels which are constant in evaluation mode, and why they do not take them
@@ -73,6 +76,7 @@ class Certificate:
     programs: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
     sliced: tuple[str, ...] = ()
+    pinned: Mapping[str, str] = field(default_factory=dict)
 
 
 def certificate_of(
@@ -84,6 +88,7 @@ def certificate_of(
     return Certificate(
         **compared(proof),
         removed=removed(cuts, small),
+        pinned=_pinned(plan),
         kept_for={**_computed(plan), **_in_one_tensor(plan.graph), **plan.kept_for},
         constants=constants_in_words(plan.liveness),
         hollow=plan.hollow,
@@ -99,6 +104,31 @@ def _computed(plan: Plan) -> dict[str, str]:
     """Return the layers whose weight is computed at each pass (masks, parametrizations): nothing of them can go."""
     pins = [pin.partition(": ") for space in plan.graph.spaces for pin in space.pins]
     return {place: reason for place, _, reason in pins if COMPUTED in reason}
+
+
+def _pinned(plan: Plan) -> dict[str, str]:
+    """Return the operations that need idle channels, whose rows or whose columns are all zero, each with its reason."""
+    tensors = dict(plan.graph.model.named_parameters(remove_duplicate=False))
+    found: dict[str, str] = {}
+    for space in plan.graph.spaces:
+        kept = plan.liveness.kept[space.channels]
+        if space.pins and any((_zero(p, len(kept), tensors) & kept).any() for p in (space.writers, space.readers)):
+            told = [pin.partition(": ") for pin in space.pins]
+            found = {(place if reason else space.name): reason or place for place, _, reason in told} | found
+    return found
+
+
+def _zero(parts: Sequence[Slice], count: int, tensors: Mapping[str, Tensor]) -> Flags:
+    """Return which of `count` channels have entries in these slices that are all zero, (count,)."""
+    covered, alive = np.zeros(count, bool), np.zeros(count, bool)
+    for part in (part for part in parts if part.parameter in tensors):
+        tensor = tensors[part.parameter].detach().movedim(part.axis, 0)
+        entries = tensor.narrow(0, part.start, part.length * part.repeat)
+        own = slice(part.first, part.first + part.length)
+        covered[own] = True
+        alive[own] |= (entries.reshape(part.length, -1) != 0).any(1).cpu().numpy()
+    found: Flags = covered & ~alive
+    return found
 
 
 def _in_one_tensor(graph: ChannelGraph) -> dict[str, str]:

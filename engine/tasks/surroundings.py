@@ -186,7 +186,7 @@ def surroundings_kept(role: str) -> Iterator[None]:
 
     """
     known, threads, strict = {own: own.read() for own in SETTINGS}, torch.get_num_threads(), _strict()
-    products = products_now()
+    products, cudnn = products_now(), (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic)
     main = threading.current_thread() is threading.main_thread()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)} if main else {}
     try:
@@ -202,6 +202,7 @@ def surroundings_kept(role: str) -> Iterator[None]:
     finally:
         _put_back({**known, PRODUCTS: products})
         torch.set_num_threads(threads)
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = cudnn
         _set_strict(strict)
         for number, handler in handlers.items():
             if signal.getsignal(number) is not handler:

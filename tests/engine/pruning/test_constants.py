@@ -48,3 +48,23 @@ def test_nothing_is_named_where_all_that_stays_is_needed():
     silence(net, x, "coupled", 0.5)
     certificate = compact(net, x, gather="never").certificate
     assert (dict(certificate.constants), certificate.hollow) == ({}, ())
+
+
+@pytest.mark.parametrize(
+    ("way", "place", "reason"),
+    [
+        (lambda x: x.sort(1).values, "sort", "is used in a way that the channel graph does not follow"),
+        (lambda x: x.cumsum(1), "cumsum", "mixes the channels"),
+        (lambda x: x * torch.arange(4.0).view(4, 1, 1).to(x), "mul", "something of a fixed number of channels"),
+    ],
+)
+def test_idle_channels_that_an_operation_needs_are_named_with_it(way, place: str, reason: str):
+    net = Program(lambda m, x: m.out(way(m.a(x))), a=conv(3, 4), out=conv(4, 2)).eval()
+    x = torch.randn(2, 3, 8, 8)
+    assert not compact(net, x, gather="never").certificate.pinned  # nothing is idle
+    with torch.no_grad():
+        net.a.weight[1].zero_()
+        net.a.bias[1].zero_()
+        net.out.weight[:, 1].zero_()
+    pinned = compact(net, x, gather="never").certificate.pinned
+    assert reason in pinned[place]
