@@ -55,6 +55,7 @@ table { border-collapse: collapse; font-size: .875rem }
 th, td { text-align: left; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top;
   overflow-wrap: break-word }
 td { max-width: 34em }
+.tight :is(th, td) { overflow-wrap: anywhere; padding-right: 8px }
 .beyond { color: var(--quiet); font-size: .875rem; margin: 6px 0 }
 code { background: var(--soft); padding: 1px 5px; border-radius: 4px }
 #number { display: none }

@@ -408,7 +408,7 @@ CUT = """() => {  // what runs off the slide that is shown
 
 @pytest.mark.browser
 def test_no_slide_is_cut_and_a_table_says_what_it_has_no_room_for(told: Run, tmp_path: Path, browser: Browser) -> None:
-    rows = pd.DataFrame({f"column {n}": ["words " * 3] * 30 for n in range(4)})
+    rows = pd.DataFrame({f"column {n}": ["words " * 3] * 30 for n in range(4)} | {"folder": "folder/" * 20})
     figure = Figure("f", run_figures.layers_now_charts(told)[0], "r")
     section = ReportSection("q", "claim " * 30, shown=[ReportTable("t", rows, "caption " * 30), figure])
     file = tmp_path / "report.html"
