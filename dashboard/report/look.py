@@ -83,6 +83,8 @@ code { background: var(--soft); padding: 1px 5px; border-radius: 4px }
 .presenting .card :is(p, .images div) { font-size: 16px; line-height: 1.25; margin: 0 }
 .presenting .images div { font-size: 14px !important; hyphens: auto }
 .presenting .slide.now > .scroll { flex: 1 1 0; min-height: 0; overflow: hidden }
+:is(.presenting, .printing) .alone h2 { font-size: 1.1rem; line-height: 1.3 }
+:is(.presenting, .printing) .alone :is(h2, .facts, figure) { margin: 4px 0 }
 .presenting figcaption, .presenting caption { font-size: .7rem; line-height: 1.35 }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; animation: none !important } }
 @page { size: 1280px 720px; margin: 40px }
