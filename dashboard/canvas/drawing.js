@@ -33,7 +33,7 @@ export function mapMarkup(rows, levels, palette, { width, ink = PICTURE_INK, id 
     cellsOf(row, place, { layout, levels, palette, add })
     return rowText(row, place, layout, levels)
   })
-  const drawn = [...paths].map(([colour, path]) => pathOf(colour, path, id))
+  const drawn = [...paths].map(([colour, path]) => cellPath(colour, path, id))
   const pattern =
     `<pattern id="${id}" width="4" height="4" patternUnits="userSpaceOnUse">` +
     `<path d="M-1 1l2-2M0 4l4-4M3 5l2-2" stroke="${DEAD_GREY}"/></pattern>`
@@ -56,7 +56,7 @@ function cellsOf(row, place, { layout, levels, palette, add }) {
   }
 }
 
-function pathOf(colour, path, id) {
+function cellPath(colour, path, id) {
   if (!colour) return `<path d="${path}" fill="url(#${id})" stroke="${DEAD_GREY}" stroke-opacity=".3" stroke-width=".5"/>`
   if (colour.startsWith("edge ")) return `<path d="${path}" fill="none" stroke="${colour.slice(5)}" stroke-width="1.5"/>`
   return `<path d="${path}" fill="${colour}"/>`

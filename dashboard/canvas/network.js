@@ -1,6 +1,7 @@
 // The network of a run: layers as boxes in the order in which they run, the streams between them. A click or Enter
 // selects the layer. Names are set as text, never as HTML.
 
+import { networkPicture } from "./boxes.js"
 import { BOX_HIGH, BOX_WIDE, extentOf, middle, pathOf, reached } from "./placing.js"
 import { mounted } from "./map.js"
 import { shortened } from "./painting.js"
@@ -31,6 +32,7 @@ class Network {
     this.svg = this.find("svg")
     this.pen = document.createElement("canvas").getContext("2d")
     Object.assign(this, { root, current: -1, fitted: null, boxes: [] })
+    root.picture = () => networkPicture(this.data) // asked for by the menu of the figure
     this.svg.onkeydown = (event) => this.key(event)
     this.svg.onpointermove = (event) => this.point(event)
     this.svg.onpointerleave = () => (this.find(".tip").hidden = true)

@@ -57,12 +57,14 @@ function fitTable(box, onSlide) {
   rows.forEach((row) => (row.hidden = false))
   beyond.hidden = true
   table.style.fontSize = ""
+  table.classList.remove("tight")
   if (!onSlide) return
   const over = () => box.scrollHeight > box.clientHeight + 1 || box.scrollWidth > box.clientWidth + 1
   for (const size of TABLE_SIZES) {
     table.style.fontSize = `${size}px`
     if (!over()) return
   }
+  table.classList.toggle("tight", box.scrollWidth > box.clientWidth + 1)
   beyond.hidden = false
   for (let left = rows.length - 1; left > 0 && box.scrollHeight > box.clientHeight + 1; left--) {
     rows[left].hidden = true

@@ -8,8 +8,9 @@ const MARGINS = ["t", "b"] // px; those at the sides follow their axes
 
 // All places [path, size] of sizes of text in a part of a figure
 function sizes(part, path, found) {
-  for (const [name, value] of Object.entries(part ?? {})) {
-    if (!value || typeof value !== "object" || ArrayBuffer.isView(value)) continue
+  const parts = Object.entries(part ?? {}).filter(([, value]) => value && typeof value === "object")
+  for (const [name, value] of parts) {
+    if (ArrayBuffer.isView(value)) continue
     const at = path ? (Array.isArray(part) ? `${path}[${name}]` : `${path}.${name}`) : name
     if (/font$/i.test(name)) {
       if (typeof value.size === "number") found.push([at, value.size])

@@ -55,6 +55,7 @@ table { border-collapse: collapse; font-size: .875rem }
 th, td { text-align: left; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top;
   overflow-wrap: break-word }
 td { max-width: 34em }
+.tight :is(th, td) { overflow-wrap: anywhere; padding-right: 8px }
 .beyond { color: var(--quiet); font-size: .875rem; margin: 6px 0 }
 code { background: var(--soft); padding: 1px 5px; border-radius: 4px }
 #number { display: none }
@@ -82,6 +83,8 @@ code { background: var(--soft); padding: 1px 5px; border-radius: 4px }
 .presenting .card :is(p, .images div) { font-size: 16px; line-height: 1.25; margin: 0 }
 .presenting .images div { font-size: 14px !important; hyphens: auto }
 .presenting .slide.now > .scroll { flex: 1 1 0; min-height: 0; overflow: hidden }
+:is(.presenting, .printing) .alone h2 { font-size: 1.1rem; line-height: 1.3 }
+:is(.presenting, .printing) .alone :is(h2, .facts, figure) { margin: 4px 0 }
 .presenting figcaption, .presenting caption { font-size: .7rem; line-height: 1.35 }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; animation: none !important } }
 @page { size: 1280px 720px; margin: 40px }

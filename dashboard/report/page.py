@@ -27,6 +27,7 @@ from winnow.dashboard.shared.formatting import on_paper
 
 MOST_BYTES = 8_000_000  # what goes through e-mail
 ROWS_BESIDE = 5  # of a table below what is said, on one slide
+HIGH_BESIDE = 340  # px of a figure below what is said, on one slide
 MOST_ROWS = 40  # of a table; the zip holds all
 TOO_LARGE = "This figure is left out because the file would be larger than 8 MB. Its numbers are in the zip."
 
@@ -119,8 +120,10 @@ def _section(place: tuple[int, int], section: ReportSection, drawn: Drawn) -> st
         head.append(f'<p class="missing">{" ".join(filter(None, (missing, command)))}</p>')
     items = [_item(_name((*place, number)), shown, drawn) for number, shown in enumerate(section.shown)]
     claims = [(isinstance(shown, Figure) and shown.claim) or section.claim for shown in section.shown]
-    beside = [] if _fills(section) else items[:1]
-    slides = [f'<div class="slide" tabindex="-1">{"".join(head)}{"".join(beside)}</div>']
+    alone = len(items) == 1 and not section.notes and not isinstance(section.shown[0], Cards)
+    beside = items[:1] if alone or not _fills(section) else []
+    first = "slide alone" if alone else "slide"
+    slides = [f'<div class="{first}" tabindex="-1">{"".join(head)}{"".join(beside)}</div>']
     slides += [
         f'<div class="slide" tabindex="-1"><p class="again" aria-hidden="true">{_text(claim)}</p>{item}</div>'
         for claim, item in list(zip(claims, items, strict=True))[len(beside) :]
@@ -133,7 +136,8 @@ def _fills(section: ReportSection) -> bool:
     first = next(iter(section.shown), None)
     if isinstance(first, ReportTable):
         return len(first.frame) > ROWS_BESIDE
-    return isinstance(first, Cards | ReportMaps) or len(section.notes) > 1
+    tall = isinstance(first, Figure) and int(first.chart.figure.layout.height or 0) > HIGH_BESIDE
+    return isinstance(first, Cards | ReportMaps) or tall or len(section.notes) > 1
 
 
 def _item(name: str, shown: Shown, drawn: Drawn) -> str:

@@ -348,9 +348,12 @@ def test_a_long_table_and_a_figure_of_its_own_claim_have_slides_of_their_own(tol
     assert "<th scope='col'>Shown</th></tr>" in first
     assert '<p class="again" aria-hidden="true">its own claim</p>' in second
     assert '<p class="again" aria-hidden="true">the claim</p>' in third
-    alone = html_page("t", [Chapter("k", "t", [replace(section, shown=[long])])]).decode()
-    first, second = alone.split('<div class="slide"')[1:]
+    apart = html_page("t", [Chapter("k", "t", [replace(section, shown=[long, own])])]).decode()
+    first, second, _ = apart.split('<div class="slide"')[1:]
     assert ("<table>" in first, "<table>" in second) == (False, True)
+    alone = html_page("t", [Chapter("k", "t", [replace(section, shown=[long])])]).decode()
+    assert "<table>" in alone.split('<div class="slide alone"')[1]
+    assert 'aria-hidden="true">the claim' not in alone
 
 
 def test_the_command_writes_both_files_and_refuses_by_name(
@@ -408,7 +411,7 @@ CUT = """() => {  // what runs off the slide that is shown
 
 @pytest.mark.browser
 def test_no_slide_is_cut_and_a_table_says_what_it_has_no_room_for(told: Run, tmp_path: Path, browser: Browser) -> None:
-    rows = pd.DataFrame({f"column {n}": ["words " * 3] * 30 for n in range(4)})
+    rows = pd.DataFrame({f"column {n}": ["words " * 3] * 30 for n in range(4)} | {"folder": "folder/" * 20})
     figure = Figure("f", run_figures.layers_now_charts(told)[0], "r")
     section = ReportSection("q", "claim " * 30, shown=[ReportTable("t", rows, "caption " * 30), figure])
     file = tmp_path / "report.html"
