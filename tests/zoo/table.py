@@ -29,8 +29,8 @@ written from their papers, or come from `transformers`. `make zoo` writes this p
 A *group* is a channel of one layer, a *head* of attention, or a channel of a residual *stream* (with all layers that
 write or read it). Half of the groups of every structure, drawn at random, are set to zero. `compact` then removes what
 is zero. The smaller network is compared with the original in float64, in evaluation mode and in training mode, at batch
-sizes and input sizes that neither saw before. *Difference* is the largest one, relative to the output; *calls* is the
-number of calls that were compared.
+sizes and input sizes that neither saw before. Code that asks for float32 gets float64 in it. *Difference* is the
+largest one, relative to the output; *calls* is the number of calls that were compared.
 
 | | |
 |---|---|

@@ -85,28 +85,41 @@ def probe(
         explained = objectives(named, settings.of)
         few = first.images[:4]
         sites, left_out = (named_sites(model, layers, few), {}) if layers else shared_sites(model, few)
-    lost = stopped(model, sites, one)
-    if lost and layers:
-        name, why = next(iter(lost.items()))
-        raise NotAttributableError(f"`layers` must name layers that can be explained, got {name!r}: {why}.")
-    sites, left_out = [site for site in sites if site.name not in lost], {**left_out, **lost}
+    sites, lost = _with_gradients(model, sites, one, named=bool(layers))
+    left_out = {**left_out, **lost}
     if not sites:
         reasons = (
             "; ".join(f"{name}: {why}" for name, why in left_out.items()) or "it has no convolution or linear layer"
         )
         raise ValueError(f"`model` must have a layer that can be explained, got none. {reasons}.")
     found = Probe(model, lambda: _chunked(source, settings), explained, tuple(sites), settings, left_out)
-    if not layers and not isinstance(getattr(model, "trunk", None), nn.Module):
-        shared = _used_by_several(found, first)
-        if not shared:
-            names = ", ".join(site.name for site in found.sites)
-            others = "".join(f" {name}: {why}." for name, why in lost.items())
-            raise ValueError(
-                f"`model` must have a layer that several of its outputs depend on, got none: {names} serve one each. "
-                f"Name them as `layers` to explain them.{others}"
-            )
-        return replace(found, sites=shared)
-    return found
+    if layers or isinstance(getattr(model, "trunk", None), nn.Module):
+        return found
+    return replace(found, sites=_shared(found, first, lost))
+
+
+def _with_gradients(
+    model: nn.Module, sites: Sequence[Site], images: Tensor, named: bool
+) -> tuple[list[Site], dict[str, str]]:
+    """Return the sites that a gradient reaches, and why it does not reach the others; of those named, all must be."""
+    lost = stopped(model, sites, images)
+    if lost and named:
+        name, why = next(iter(lost.items()))
+        raise NotAttributableError(f"`layers` must name layers that can be explained, got {name!r}: {why}.")
+    return [site for site in sites if site.name not in lost], lost
+
+
+def _shared(found: Probe, first: Batch, lost: Mapping[str, str]) -> tuple[Site, ...]:
+    """Return the sites that several outputs depend on."""
+    shared = _used_by_several(found, first)
+    if shared:
+        return shared
+    names = ", ".join(site.name for site in found.sites)
+    others = "".join(f" {name}: {why}." for name, why in lost.items())
+    raise ValueError(
+        f"`model` must have a layer that several of its outputs depend on, got none: {names} serve one each. "
+        f"Name them as `layers` to explain them.{others}"
+    )
 
 
 def warn_of_left_out(probed: Probe) -> None:
