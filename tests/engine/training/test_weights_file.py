@@ -80,7 +80,7 @@ def test_a_file_is_read_as_what_its_first_bytes_say(tmp_path: Path, content: byt
         read_weights(tmp_path / "net.pth")
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.jit is old, and so are files
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # torch.jit is old, as files are
 def test_a_torchscript_archive_is_named(tmp_path: Path) -> None:
     torch.jit.trace(nn.Linear(1, 1), torch.ones(1, 1)).save(str(tmp_path / "net.pt"))
     with pytest.raises(ValueError, match=r"a TorchScript archive. Save torch.jit.load\(file\).state_dict"):
