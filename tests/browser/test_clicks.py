@@ -94,6 +94,7 @@ def _runs(clicks: Clicks, address: str) -> None:
     for row in (1, 2, 3):
         clicks.on(table, position={"x": 16, "y": ROW * row + 18}, force=True)
         if row == 1:
+            settled(clicks.page)
             with clicks.page.expect_download() as got:
                 clicks.on(keyed(clicks.page, "report").get_by_role("button"))
             assert got.value.suggested_filename.endswith(".html")
@@ -122,6 +123,8 @@ def _onnx(clicks: Clicks, address: str, run: Run) -> None:
     clicks.on(keyed(clicks.page, "navigation").get_by_role("link", name="Prune", exact=True))
     clicks.on(clicks.page.get_by_role("tab", name="Export"))
     button = clicks.page.get_by_test_id("stDownloadButton").filter(has_text=".onnx").get_by_role("button")
+    expect(button).to_be_visible()
+    settled(clicks.page)
     with clicks.page.expect_download() as got:
         clicks.on(button)
     assert got.value.suggested_filename.endswith(".onnx")

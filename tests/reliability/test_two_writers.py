@@ -1,6 +1,7 @@
 """Two who write at once: what both ask for is recorded in its order, one worker is refused, nothing comes back."""
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -124,7 +125,7 @@ def test_a_second_worker_a_resume_and_a_removal_of_a_live_run_are_refused(runs_r
 def test_two_resumes_at_one_moment_start_one_worker(runs_root: Path, monkeypatch):
     run = create(parse({"name": "two", **TINY}))
     barrier, said = threading.Barrier(2), []
-    monkeypatch.setattr(launch, "_command", lambda _: [sys.executable, "-c", "pass"])
+    monkeypatch.setattr(launch, "_command", lambda _: [sys.executable, "-c", "import time; time.sleep(600)"])
 
     def resume() -> None:
         barrier.wait()
@@ -138,6 +139,8 @@ def test_two_resumes_at_one_moment_start_one_worker(runs_root: Path, monkeypatch
         each.start()
     for each in both:
         each.join()
+    for started in (answer for answer in said if isinstance(answer, int)):
+        os.kill(started, signal.SIGKILL)
     assert sorted(type(answer).__name__ for answer in said) == ["int", "str"]
 
 

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-from importlib import import_module
-from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
 
@@ -166,13 +164,3 @@ def test_node_ids(names: list[str]) -> None:
     found = node_ids(names)
     assert len(set(found)) == len(names) == len(found)
     assert all(own.startswith(name) for own, name in zip(found, names, strict=True))
-
-
-if find_spec("model_explorer"):  # it is none of our dependencies
-
-    def test_the_real_package_reads_the_files() -> None:
-        builder, data = import_module("model_explorer.graph_builder"), import_module("model_explorer.node_data_builder")
-        dacite = import_module("dacite")
-        for name, document in read(small()).items():
-            kind = builder.GraphCollection if name == "model_explorer.json" else data.GraphNodeData
-            assert dacite.from_dict(kind, document, dacite.Config(strict=True))

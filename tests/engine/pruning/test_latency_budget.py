@@ -1,5 +1,7 @@
 """A budget of time is met on a clock that tells the multiply-accumulates: the search, without the noise."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from torch import nn
 
 from winnow.engine.pruning.budget import Budget, choose
 from winnow.engine.pruning.latency_budget import LatencySearch, Timed
-from winnow.engine.pruning.pace import Pace, pace
+from winnow.engine.pruning.pace import WARM_UP, Pace, time_ratio
 from winnow.engine.pruning.ranking import Ranking
 from winnow.engine.pruning.scores import norm_scores
 from winnow.engine.pruning.units import units
@@ -55,6 +57,12 @@ def test_a_real_clock_is_kept_to_roughly():
     assert 0 < choice.shares.mac < 95
 
 
-def test_a_model_is_as_fast_as_itself():
-    net, x = wide()
-    assert pace(net, net, {"input": x}, 31).ratio == pytest.approx(1, abs=0.3)
+def test_time_ratio():
+    """Each runs once a round, and the ratio is that of their times by the clock."""
+    now = [0.0]
+
+    def work(seconds: float) -> Callable[[], None]:
+        return lambda: now.__setitem__(0, now[0] + seconds)
+
+    assert time_ratio(work(1.0), work(2.0), 9, lambda: now[0]) == Pace(0.5, 0.5, 0.5)
+    assert now[0] == 3.0 * (9 + WARM_UP)
