@@ -25,7 +25,8 @@ bench: $(STAMP)
 
 # All that was tried to break it (docs/reliability.md), with the CPU time of each study: a quarter of an hour on 2 cores.
 reliability: $(STAMP)
-	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 .venv/bin/pytest tests/reliability -m "study or not study" -n 2 --dist worksteal -rP
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 .venv/bin/pytest tests/reliability --ignore=tests/reliability/test_watched.py -m "study or not study" -n 2 --dist worksteal -rP
+	.venv/bin/pytest tests/reliability/test_watched.py -m study -s  # how fast a run is: nothing beside it
 
 # Trained networks, whole matrices of cases, and other examples than those of `make test`, more of each: hours.
 studies: $(STAMP)

@@ -103,10 +103,10 @@ def _refuse_chance(dataset: Dataset, code: str) -> None:
         return
     with users_code("dataset", code):
         both: list[Any] = [dataset.sample(0), dataset.sample(0)]
-    if not isinstance(both[0], Sample):
+    if odd := [own for own in both if not (isinstance(own, Sample) and isinstance(own.targets, Mapping))]:
         raise ValueError(
-            f"`sample` must return a winnow.data.sample.Sample(image, targets), got {type(both[0]).__name__} from "
-            f"{dataset.name}."
+            f"`sample` must return a winnow.data.sample.Sample(image, targets), got {type(odd[0]).__name__} "
+            f"{odd[0]!r:.80} from {dataset.name}."
         )
     first, again = ({"image": found.image, **found.targets} for found in both)
     if other := [part for part in first if not np.array_equal(*map(_comparable, (first[part], again[part])))]:

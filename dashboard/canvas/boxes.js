@@ -1,6 +1,6 @@
 // The picture of a network that stands alone: its boxes and streams on white, under the legend. A pure function to text.
 
-import { escaped, legendMarkup } from "./drawing.js"
+import { escaped, legendMarkup, legendWidth } from "./drawing.js"
 import { BOX_HIGH, BOX_WIDE, extentOf, middle, pathOf } from "./placing.js"
 
 const BOX_INK = "#23262f"
@@ -21,7 +21,7 @@ export function networkPicture({ nodes, edges, legend }) {
       `${silent ? ' stroke-dasharray="3 4"' : ""}/>`,
   )
   const drawn = [...lines, ...nodes.map(boxMarkup)].join("")
-  const width = Math.max(wide, 620) // the legend and the words below need as much
+  const width = Math.max(wide, 620, legendWidth(entries)) // the words below need as much
   const body = `${legendMarkup(entries)}<g font-family="system-ui, sans-serif" font-size="12" transform="translate(${(width - wide) / 2} ${LEGEND_HIGH})">${drawn}</g>`
   return { body, width, height: high + LEGEND_HIGH }
 }
@@ -36,9 +36,10 @@ function boxMarkup(node) {
   const [x, y] = middle(node.at).map((value, which) => value - [BOX_WIDE, BOX_HIGH][which] / 2)
   const rect = `<rect x="${x}" y="${y}" width="${BOX_WIDE}" height="${BOX_HIGH}" rx="5" fill="${escaped(node.fill ?? BOX_PLAIN)}" stroke="${BOX_LINE}"/>`
   const ink = escaped(node.ink ?? BOX_INK)
-  const words = [node.name, node.words].map(
-    (text, line) => `<text x="${x + INSET}" y="${y + 15 + 15 * line}" fill="${ink}">${escaped(ended(text))}</text>`,
-  )
+  const words = [ended(node.name), node.words].map((text, line) => {
+    const squeezed = text.length > MOST_LETTERS ? ` textLength="${BOX_WIDE - 2 * INSET}" lengthAdjust="spacingAndGlyphs"` : ""
+    return `<text x="${x + INSET}" y="${y + 15 + 15 * line}" fill="${ink}"${squeezed}>${escaped(text)}</text>`
+  })
   return `${rect}${words.join("")}${node.bars.length ? barMarkup(node.bars, x + INSET, y + BOX_HIGH - 9) : ""}`
 }
 
@@ -53,6 +54,7 @@ function barMarkup(bars, x, y) {
   return `<rect x="${x}" y="${y}" width="${room}" height="5" fill="${BOX_TRACK}"/>${parts.join("")}`
 }
 
+// The end of a long name, which tells it from others; words are never cut, or they would say something else
 function ended(text) {
   return text.length > MOST_LETTERS ? `…${text.slice(1 - MOST_LETTERS)}` : text
 }

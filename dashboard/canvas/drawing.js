@@ -77,14 +77,24 @@ function rowText(row, place, layout, levels) {
 }
 
 // The legend of maps, [{word, colour}], as SVG of one line; colour "" is the hatching of the dead, [] is a scale
+// How wide the swatch of an entry is, and the whole entry with its word
+const swatchWidth = (colour) => (Array.isArray(colour) ? 12 * colour.length : 14)
+const entryWidth = ({ word, colour }) => swatchWidth(colour) + 6 + word.length * LETTER_WIDTH + 22
+
+/** Return how wide a legend is [px]. */
+export function legendWidth(entries) {
+  return entries.reduce((sum, entry) => sum + entryWidth(entry), 0)
+}
+
 export function legendMarkup(entries, id = "dead") {
   let x = 0
-  const parts = entries.map(({ word, colour }) => {
-    const wide = Array.isArray(colour) ? 12 * colour.length : 14
+  const parts = entries.map((entry) => {
+    const { word, colour } = entry
+    const wide = swatchWidth(colour)
     const stops = Array.isArray(colour) ? colour : [colour]
     const swatches = stops.map((stop, at) => swatch(stop, x + (at * wide) / stops.length, wide / stops.length, id))
     const text = `<text x="${x + wide + 6}" y="10">${escaped(word)}</text>`
-    x += wide + 6 + word.length * LETTER_WIDTH + 22
+    x += entryWidth(entry)
     return swatches.join("") + text
   })
   return `<g fill="${PICTURE_INK}" font-family="${escaped(PICTURE_FONT)}" font-size="12">${parts.join("")}</g>`

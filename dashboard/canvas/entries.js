@@ -10,7 +10,7 @@ const within = (names) => names.map((name) => `[data-testid=${name}]`).join(",")
 /** Return whether an event may have changed a field of a form. */
 export function changes(type, target) {
   if (!target?.closest) return false
-  if (type === "focusout") return Boolean(target.closest(within(FIELDS)))
+  if (type === "focusout") return Boolean(target.closest(within([...FIELDS, ...CHOICES])))
   return Boolean(target.closest(`${within(CHOICES)},[role=option],[data-testid=stNumberInput] button`))
 }
 

@@ -29,7 +29,6 @@ function parsed(markup) {
   return [...document.importNode(documentElement, true).children]
 }
 
-
 function drawPlot(plot) {
   const { data, layout } = given(plot)
   plot.own = { height: layout.height ?? 300, data: structuredClone(data), layout: structuredClone(layout) }
@@ -68,7 +67,8 @@ function fitTable(box, onSlide) {
   beyond.hidden = false
   for (let left = rows.length - 1; left > 0 && box.scrollHeight > box.clientHeight + 1; left--) {
     rows[left].hidden = true
-    beyond.textContent = `${rows.length - left} more rows are in the report.`
+    const more = rows.length - left
+    beyond.textContent = `${more} more ${more === 1 ? "row is" : "rows are"} in the report.`
   }
   beyond.hidden = rows.every((row) => !row.hidden)
 }

@@ -8,7 +8,7 @@ import streamlit as st
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.forms.widgets import NOTHING, Usual, field_row
 from winnow.dashboard.frames.groups import norms
-from winnow.dashboard.shared.entries import entered_options
+from winnow.dashboard.shared.entries import any_entered, entered_options
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.explain import METHODS, ExplainSpec
@@ -48,7 +48,8 @@ def new_explanation(run: Run) -> DerivedJob | None:
         on_change="ignore",
     )
     values = field_row(ExplainSpec, ESSENTIAL, form=FORM, usual=_usual(run))
-    with st.expander("Advanced", icon=":material/tune:", key=f"{FORM}_advanced"):
+    opened = any_entered(f"{FORM}_{name}" for name in ("layers", *ADVANCED))  # what acts is in sight
+    with st.expander("Advanced", opened, icon=":material/tune:", key=f"{FORM}_advanced"):
         about = ExplainSpec.model_fields["layers"].description
         names = [layer.name for layer in norms(run).layers]
         layers = st.multiselect(

@@ -8,7 +8,7 @@ Four widgets redraw the page, as they decide which others there are: the data se
 whether a target, a strength or one that is learned is asked for.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import streamlit as st
@@ -16,7 +16,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from winnow.dashboard.forms.starting import start_run
 from winnow.dashboard.forms.widgets import NOTHING, Usual, Values, field_label, field_row, field_widget, option_label
-from winnow.dashboard.shared.entries import entered, entered_options, entered_place, send_entries
+from winnow.dashboard.shared.entries import any_entered, entered, entered_options, entered_place, send_entries
 from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.data.catalog import DATASETS
 from winnow.data.joined import JoinedData, confirm_caches
@@ -48,6 +48,7 @@ ABOUT_JOINED = (
 KIND = ["groups", "scope", "weights", "normalisation", "strength_of"]
 COURSE = ["warm_up", "ramp", "refit", "floor", "removal"]
 LEARNING = ["warm_up", "refit", "floor", "removal", "held_out", "learn_every", "horizon", "learn_tolerance"]
+OPTIMISER = ["optimiser", "schedule", "momentum", "weight_decay"]
 TRAINING = ["seed", "threads", "device", "devices", "accumulate", "flips", "zoom", "bf16"]
 RESULT = ["patience", "keep", "test", "snapshots"]
 
@@ -58,7 +59,7 @@ def new_run() -> Run | None:
     usual = DATASETS[data["dataset"]].usual if data["dataset"] in DATASETS else {}
     basic, learning = _essentials(usual, data["dataset"])
     way, sparsity = _sparsity()
-    with st.expander("Advanced", icon=":material/tune:", key="new_advanced"):
+    with st.expander("Advanced", any_entered(_advanced_keys()), icon=":material/tune:", key="new_advanced"):
         advanced = _advanced(way, Usual(data["dataset"], usual.get("network", {})))
     values = {
         **basic,
@@ -196,9 +197,19 @@ def _advanced(way: Way, network: Usual) -> dict[str, Values]:
         "network": chosen,
         "penalty": {**_penalty(way), **field_row(PenaltySpec, courses[way], "Course of the strength")},
         "balancing": field_row(BalancingSpec, _balancing(chosen), "Balancing of the tasks"),
-        "optimiser": field_row(OptimiserSpec, ["optimiser", "schedule", "momentum", "weight_decay"], "Optimiser"),
+        "optimiser": field_row(OptimiserSpec, OPTIMISER, "Optimiser"),
         "run": {**field_row(TrainSpec, TRAINING, "Training"), **field_row(TrainSpec, RESULT, "Network that is kept")},
     }
+
+
+def _advanced_keys() -> Iterator[str]:
+    """Yield the keys of what is asked under Advanced: where one is not as usual, it is in sight."""
+    named = [*KIND, *COURSE, *LEARNING, *TRAINING, *RESULT, *OPTIMISER, *BalancingSpec.model_fields]
+    named += [name for kind in PENALTIES.values() for name in kind.parameters]
+    named += [name for kind in NETWORKS.values() for name in kind.model_fields]
+    for name in ("penalty", "network", *named):
+        yield f"new_{name}"
+        yield from (f"new_{dataset}_{name}" for dataset in DATASETS)
 
 
 def _network(usual: Usual) -> Values:

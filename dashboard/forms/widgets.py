@@ -177,9 +177,13 @@ def _number(label: str, default: float | None, info: FieldInfo, about: Values) -
     low, high = (_bound(bounds, kind) for bounds in (lows, highs))
     scale: Values = {"step": 1} if kind is int else {"step": _step(default, high), "format": _format(default)}
     empty: Values = {"placeholder": "not set"} if NoneType in kinds else {}
+    usual = None if default is None else kind(default)
+    held = entered(str(about["key"]), usual)
+    if held is not None and not (low is None or held >= low) & (high is None or held <= high):
+        held = usual  # entered where other bounds held
     value: float | None = st.number_input(
         label,
-        value=entered(str(about["key"]), None if default is None else kind(default)),
+        value=held,
         min_value=low,
         max_value=high,
         **scale,

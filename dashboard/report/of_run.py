@@ -266,6 +266,7 @@ def _unfinished(run: Run, known: Summary) -> list[str]:
     if state == "done":
         return []
     if known.imported:
-        return ["The import did not end well: nothing can be said of this network."]
+        ended = "did not end well" if state in ("failed", "lost", "stopped") else "has not ended"
+        return [f"The import {ended}: nothing can be said of this network."]
     done = f"{events.epochs_done(run)} of {count(known.status.epochs, 'epoch')}"
     return [f"The run {UNFINISHED.get(state, f'is {state}')} after {done}: its numbers are not final."]

@@ -195,7 +195,7 @@ def _table(table: ReportTable) -> str:
         for row in frame.itertuples(index=False, name=None)
     )
     left = len(table.frame) - len(frame)
-    more = f" {left} more rows are in the zip." if left else ""
+    more = f" {left} more {'row is' if left == 1 else 'rows are'} in the zip." if left else ""
     caption = f"<caption>{_text(table.reading + more)}</caption>"
     # report.js says here how many rows a slide has no room for
     inside = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

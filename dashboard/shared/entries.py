@@ -42,6 +42,12 @@ def entered(key: str, usual: Value) -> Value:
     return found
 
 
+def any_entered(keys: Iterable[str]) -> bool:
+    """Return whether something other than the usual was entered into one of these widgets."""
+    known: dict[str, _Entry] = st.session_state.get(ENTRIES, {})
+    return any(known[key].value != known[key].usual for key in keys if key in known)
+
+
 def entered_place(key: str, options: Iterable[object], usual: int = 0) -> int:
     """Return the place of the option that was chosen in the widget `key`, `usual` where there is no such option."""
     known = list(options)

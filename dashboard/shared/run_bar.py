@@ -30,7 +30,7 @@ MOST_REASON = 90  # characters
 DRAWN = "drawn_specs"  # in the session: folder → version of its spec.json, which is written once
 REPLACED = "replaced_work"  # too: the id of what was replaced, until that is said
 REPLACEMENT = (
-    "Another {} now has the id of {}. Nothing was done, because the click was meant for the earlier one. The page now "
+    "Another {} now has the id of {}. If you clicked on something of the earlier one, nothing was done. The page now "
     "shows the new one."
 )
 NOUNS = {"train": "run", "explain": "explanation", "prune": "pruning", "sensitivity": "analysis"}
@@ -125,6 +125,7 @@ def redrawn(
         _notice(work)  # before a click on what was drawn acts on what is there now
         guarded_page(lambda: draw(work, *more, **named))  # an exception in a fragment ends there
 
+    st.session_state.setdefault(DRAWN, {}).setdefault(str(work.path), version(work.path / "spec.json"))
     part.__qualname__ = f"{draw.__module__}.{draw.__qualname__}"  # by which Streamlit tells one fragment from another
     st.fragment(part, run_every=every)()
 

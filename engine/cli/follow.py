@@ -76,7 +76,7 @@ def _lines(work: WorkFolder) -> None:
             left = f", {status.remaining:.0f} s left" if status.remaining else ""
             console.print(f"{work.id}: {text}{left}")
             said = text
-        if status.message != told and status.state in (*LIVE, "done"):  # why it failed, the caller says
+        if status.message not in ("", told) and status.state in (*LIVE, "done"):  # why it failed, the caller says
             told = status.message
             console.print(f"{work.id}: {told}")
         if status.state not in LIVE:

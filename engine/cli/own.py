@@ -31,7 +31,7 @@ Command = Callable[..., Any]
 T = TypeVar("T")
 IMPORT, DO = (Reference("winnow.engine.jobs.importing", name) for name in ("Import", "import_checkpoint"))
 METRIC = ("name", "label", "unit", "better")
-READ: Mapping[str, Plain] = {"true": True, "false": False, "none": None, "null": None}
+NOTHING = ("None", "null")  # as Python and JSON write it; none may be a word of the user's own
 LEAST = 2  # dimensions of an example: a batch of something
 
 
@@ -219,7 +219,7 @@ def trust_command(run: str, yes: bool) -> None:
 
 
 def _option(text: str) -> tuple[str, Plain]:
-    """Return the name and value of `width=64`: a number, true, false or none where it reads as one, else text."""
+    """Return the name and value of `width=64`: a number, true, false or None where it reads as one, else text."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip().isidentifier():
         raise SpecError(f"an option must be written as width=64, got {text!r}.")
@@ -236,8 +236,10 @@ def _once(pairs: Iterable[tuple[str, T]], option: str) -> dict[str, T]:
 
 
 def _value(text: str) -> Plain:
-    if (word := text.lower()) in READ:
-        return READ[word]
+    if text in NOTHING:
+        return None
+    if (word := text.lower()) in ("true", "false"):
+        return word == "true"
     for kind in (int, float):
         try:
             found = kind(text)

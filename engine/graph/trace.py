@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import is_parametrized
 
 from winnow.engine.graph.building import Passes, built_graph
@@ -28,7 +29,7 @@ from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.signature import Signature
 from winnow.engine.graph.sized import Context
-from winnow.engine.graph.wrappers import unwrapped
+from winnow.engine.graph.wrappers import refuse_compiled, unwrapped
 
 
 def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> ChannelGraph:
@@ -52,6 +53,7 @@ def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> Ch
 
     """
     inner, said = unwrapped(model)
+    refuse_compiled(inner)
     given = calls(inner, example_inputs)
     _has_weights(inner)
     with as_norms(inner), preserved(inner) as state, evaluating(inner), torch.no_grad(), _eager():
@@ -209,8 +211,10 @@ def _has_weights(model: nn.Module) -> None:
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if is_lazy(tensor):
             raise NotTraceable(name.rpartition(".")[0], "a parameter without a shape", "run the model once before")
-        if isinstance(tensor, nn.Parameter) and tensor.dim() > 1 and not tensor.numel():
-            raise NotTraceable(name.rpartition(".")[0], "a weight without entries", "leave the layer out")
+    for name, module in model.named_modules():
+        weight = module._parameters.get("weight") if isinstance(module, nn.Linear | _ConvNd) else None
+        if weight is not None and not weight.numel():
+            raise NotTraceable(name, "a weight without entries", "leave the layer out")
 
 
 def named_inputs(model: nn.Module, example_inputs: Any) -> dict[str, Any]:

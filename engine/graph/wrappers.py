@@ -22,15 +22,13 @@ def unwrapped(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
 
     Raises:
         TypeError: `model` is no module.
-        ValueError: its parameters are sharded over processes, so that it has no weights of its own; or it is compiled
-            or exported, so that its code cannot be followed.
+        ValueError: its parameters are sharded over processes, so that it has no weights of its own.
 
     """
     said: list[str] = []
     while inside := _inside(model):
         said.append(f"{type(model).__name__} was removed: everything else here refers to its `{inside}`.")
         model = getattr(model, inside)
-    _refuse_compiled(model)
     return model, tuple(said)
 
 
@@ -45,7 +43,13 @@ def refuse_other(model: object) -> None:
         raise TypeError(f"`model` must be a torch.nn.Module, got {type(model).__name__}. Give the network itself.")
 
 
-def _refuse_compiled(model: nn.Module) -> None:
+def refuse_compiled(model: nn.Module) -> None:
+    """Raise where code cannot be followed.
+
+    Raises:
+        ValueError: a part is compiled or exported.
+
+    """
     for name, module in model.named_modules():
         where = f"`{name}`" if name else "the model itself"
         if isinstance(module, torch.jit.ScriptModule):

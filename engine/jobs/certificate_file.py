@@ -18,7 +18,7 @@ from winnow.engine.runs.work_folder import WorkFolder
 from winnow.engine.specs.prune import PruneSpec
 
 ERRORS = ("max_error_float32", "max_error_float64", "relative_error_float32", "relative_error_float64")
-REASONS = {"kept": "kept_for", "gathered": "gathered", "folded": "folded", "constant": "constants"}
+REASONS = {"kept": "kept_for", "pinned": "pinned", "gathered": "gathered", "folded": "folded", "constant": "constants"}
 
 PLACES = {
     "hollow": "all channels are dead; one is kept so that the layer can run",

@@ -117,7 +117,7 @@ class _Files:
 
     def _model_explorer(self) -> None:
         graph, missing = explorer_graph(self.run)
-        with taken_apart(self.run.path / "tables" / "network.parquet"):
+        with taken_apart(self.run.path / "tables"):
             found = explorer_files(graph)
         for file, text in found.files.items():
             replace(self.folder / file, text.encode())

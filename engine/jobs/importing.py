@@ -69,7 +69,7 @@ def import_checkpoint(asked: Import) -> Run:
     graph, wanted = _traced(net, example), PenaltySpec.model_validate({"groups": asked.groups, "scope": "both"})
     groups = build_groups(wanted.model_copy(update={"strength": 0.0}), net, graph, example, asked.network.trunk)
     proximal = Proximal(torch.optim.SGD(net.parameters(), 1e-3), groups, GroupLasso(0.0))
-    told: Told = {"epochs": 1, "trunk": asked.network.trunk, "origin": _origin(asked) + unfrozen}
+    told: Told = {"epochs": 1, "trunk": asked.network.trunk, "origin": unfrozen + _origin(asked)}
     if batches is not None:
         told |= {"tasks": fields, "loader": [(batch.images, batch.targets) for batch in batches.in_order()]}
     with record(asked.name, net, example, proximal, **told) as run:
@@ -138,7 +138,9 @@ def _unfreeze(net: nn.Module) -> str:
     frozen = [parameter for parameter in weights if not parameter.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(True)
-    return f"; {len(frozen)} of its {len(weights)} tensors came frozen, and count like the others" if frozen else ""
+    if not frozen:
+        return ""
+    return f"{len(frozen)} of {len(weights)} tensors came frozen; they count like the others, and a refit trains them; "
 
 
 def _origin(asked: Import) -> str:

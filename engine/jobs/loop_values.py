@@ -186,7 +186,8 @@ class Watch:
         if other := self._other_numbers():
             raise ValueError(
                 f"`net` must stay as it was when the recording began, {self._numbers}, got {other}. Move it back "
-                "before `run.epoch`, take torch.autocast for half precision, or move a copy: copy.deepcopy(net)."
+                "before `run.epoch`, take torch.autocast for half precision, or move a copy: copy.deepcopy(net). To "
+                "train in another type or on another device, move it before record()."
             )
 
     def _other_numbers(self) -> str:
@@ -244,7 +245,7 @@ class Watch:
         if since:
             found.append(f"{since} steps came after the last `run.epoch`: their metrics and norms are not known")
         if other := self._other_numbers():
-            found.append(f"the network was moved from {self._numbers} to {other}: its last weights are rounded so")
+            found.append(f"the network was moved from {self._numbers} to {other} after its last epoch")
         if self.norms():
             found.append("the weights changed after the last step: tables and checkpoint are those of the end")
         return found

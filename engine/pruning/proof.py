@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from winnow.engine.graph.calls import Call, outputs, run
 from winnow.engine.graph.modes import in_mode
-from winnow.engine.pruning.chance import drawing_alike, run_placed
+from winnow.engine.pruning.chance import devices_of, drawing_alike, run_placed
 from winnow.engine.pruning.precision import full_precision, in_precision, in_type, is_in_type, private
 from winnow.engine.pruning.trials import SEED, Trial
 
@@ -239,9 +239,9 @@ class _Both:
 
     def _passed(self, model: nn.Module, call: Call) -> tuple[Any, list[tuple[str, Tensor]]]:
         with in_mode(model, bool(call.training)), drawing_alike(model, call, SEED, self.draws) as chance:
-            before = torch.get_rng_state()
+            before = _random_state(model)
             result = run(model, call) if chance is None else run_placed(model, call, chance)
-            drew = chance is None and not torch.equal(torch.get_rng_state(), before)
+            drew = chance is None and not all(map(torch.equal, _random_state(model), before))
         if drew and model is self.dense:  # in evaluation mode too, as dropout that is never off: again, drawing alike
             self.draws = True
             return self._passed(model, call)
@@ -263,6 +263,11 @@ class _Both:
                 raise _unlike(f"`{path or 'output'}` as {words[0]}", words[1], trial)
             errors.add(one, two)
         return errors
+
+
+def _random_state(model: nn.Module) -> list[Tensor]:
+    """Return the states of all generators that a model may draw from."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in devices_of(model))]
 
 
 def _first(path: str) -> str:

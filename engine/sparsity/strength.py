@@ -21,6 +21,7 @@ with the same bits.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from types import MappingProxyType
 from typing import Protocol
 
@@ -121,8 +122,7 @@ class Targeted:
             raise ValueError(f"`every` must be at least 1, got {self.every}.")
         if self.of not in SAID_OF:
             raise ValueError(f"`of` must be one of {', '.join(SAID_OF)}, got {self.of!r}.")
-        if not (isinstance(self.percent, int | float) and 0 <= self.percent <= 100):
-            raise ValueError(f"`percent` must be a number from 0 to 100, got {self.percent!r}.")
+        self.percent = _percent(self.percent)
         if self.of == "mac" and (unknown := self.counts.without_macs):
             raise ValueError(
                 "`of` must be 'group' or 'parameter' where the MACs of a module are not known, got 'mac' and none of "
@@ -193,6 +193,12 @@ class Targeted:
 
     def _settled(self) -> list[Tensor]:
         return settled_support(self.proximal, self.counts, self.of, self.percent)
+
+
+def _percent(value: object) -> float:
+    if isinstance(value, Real) and 0 <= float(value) <= 100:
+        return float(value)
+    raise ValueError(f"`percent` must be a number from 0 to 100, got {value!r}.")
 
 
 def settled_support(proximal: Proximal, counts: Counts, of: TargetOf, percent: float) -> list[Tensor]:

@@ -59,10 +59,12 @@ class Products:
     """In which precision each backend multiplies float32, as torch calls it: ieee, tf32 or bf16; none: its default.
 
     `level` is what `torch.get_float32_matmul_precision` says, "" where it raises: after one backend was set by itself.
+    `cudnn` is what the older `torch.backends.cudnn.allow_tf32` says, None where it raises.
     """
 
     precisions: tuple[str, ...]
     level: str = ""
+    cudnn: bool | None = None
 
     def __str__(self) -> str:
         named = zip(_backends(), self.precisions, strict=True)
@@ -83,13 +85,20 @@ def products_now() -> Products:
         level = str(torch.get_float32_matmul_precision())
     except RuntimeError:
         level = ""
-    return Products(tuple(str(own.fp32_precision) for own in _backends().values()), level)
+    try:
+        cudnn = bool(torch.backends.cudnn.allow_tf32)
+    except RuntimeError:
+        cudnn = None
+    return Products(tuple(str(own.fp32_precision) for own in _backends().values()), level, cudnn)
 
 
 def set_products(value: Products) -> None:
-    """Set the precisions, backend by backend, and the level if there is one."""
-    if value.level and value != products_now():
-        torch.set_float32_matmul_precision(value.level)  # it sets some of the backends
+    """Set the precisions, backend by backend, and what the older ways say, which set some of the backends too."""
+    changes = value != products_now()
+    if changes and value.level:
+        torch.set_float32_matmul_precision(value.level)
+    if changes and value.cudnn is not None:
+        torch.backends.cudnn.allow_tf32 = value.cudnn
     for own, precision in zip(_backends().values(), value.precisions, strict=True):
         if own.fp32_precision != precision:
             own.fp32_precision = precision
@@ -99,7 +108,7 @@ def set_products(value: Products) -> None:
 def full_products() -> Iterator[None]:
     """Within it float32 is multiplied as float32 on every backend."""
     before = products_now()
-    set_products(Products(("ieee",) * len(before.precisions)))
+    set_products(Products(("ieee",) * len(before.precisions), cudnn=False))
     try:
         yield
     finally:
@@ -107,7 +116,10 @@ def full_products() -> Iterator[None]:
 
 
 PRODUCTS = Setting(
-    "precision of float32 products", products_now, set_products, "torch.set_float32_matmul_precision or fp32_precision"
+    "precision of float32 products",
+    products_now,
+    set_products,
+    "torch.set_float32_matmul_precision, fp32_precision or allow_tf32",
 )
 DETERMINISTIC = Setting("deterministic algorithms", _strict, _set_strict, "torch.use_deterministic_algorithms")
 SEED = Setting("seed", torch.initial_seed, _seed, "torch.manual_seed")

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from winnow.engine.graph.containers import flatten
+from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.modes import statistics_kept, undisturbed
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.tables import savings
@@ -42,7 +43,7 @@ from winnow.engine.training.batches import Batches
 from winnow.engine.training.state import Training
 
 IMAGES = 4  # on which both networks are compared in training mode
-WORTH = 0.05  # the share of the parameters or of the MACs that a removal takes at least
+WORTH = 0.05  # the share of the parameters or of the MACs that is to go before a removal begins
 BOUND = 1e-6  # the largest relative error there, in float64: batch norms divide by deviations that may be small
 
 
@@ -102,7 +103,7 @@ def remove(training: Training, batches: Batches) -> Removed | None:
 
 def _worth(training: Training, now: Size) -> bool:
     """Whether enough of the present network can go, by the weights as they are in the dense one."""
-    whole = savings(training.dense_graph().liveness()).iloc[-1]
+    whole = savings(Liveness(training.dense_graph(), training=True)).iloc[-1]
     parameters = whole["parameters"] - whole["removable_parameters"]
     macs = whole["macs"] - whole["removable_macs"]
     return bool(parameters <= (1 - WORTH) * now.parameters or macs <= (1 - WORTH) * now.macs)

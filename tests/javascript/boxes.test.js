@@ -19,6 +19,15 @@ test("a network is drawn with its legend, in its own colours, names as text and 
   assert.ok(body.includes('width="78" height="5" fill="#808495"'))
 })
 
+test("words are squeezed and not cut, and the legend has room", () => {
+  const words = "no sure lead in 64 channels"
+  const legend = [1, 2, 3, 4, 5].map((task) => [`segmentation ${task} leads`, "#D55E00"])
+  const { body, width } = networkPicture({ nodes: [{ ...NODES[0], words }], edges: [], legend })
+  assert.ok(body.includes(`lengthAdjust="spacingAndGlyphs">${words}</text>`))
+  const last = Number(body.match(/<text x="([\d.]+)" y="10">segmentation 5/)[1])
+  assert.ok(last + 20 * 6 < width)
+})
+
 test("a colour of a task is one swatch", () => {
   const { body } = networkPicture({ nodes: NODES.slice(0, 1), edges: [], legend: [["depth leads", "#D55E00"]] })
   assert.equal(body.match(/#D55E00/g).length, 1)

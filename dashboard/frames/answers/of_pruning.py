@@ -5,7 +5,7 @@ from math import isfinite, nan
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.answers.answer import Answer, joined_up, percent
+from winnow.dashboard.frames.answers.answer import Answer, count, joined_up, percent
 from winnow.dashboard.frames.answers.of_run import ENDED
 from winnow.dashboard.frames.certificate import CertificateFile
 from winnow.dashboard.frames.summaries import Summary
@@ -82,12 +82,13 @@ def paying_answer(changes: pd.DataFrame) -> str:
 def images_answer(images: pd.DataFrame, classes: pd.DataFrame) -> str:
     """Say, of images judged one by one (frames.who_pays), how many lost, and which class surely fell most."""
     said = []
-    if len(images) and not (images["lost"] > 0).any():
-        said.append(f"None of {images['image'].nunique()} images is worse in any task")
+    judged = images[images["lost"].notna()] if len(images) else images
+    if len(judged) and not (judged["lost"] > 0).any():
+        said.append(f"None of {count(judged['image'].nunique(), 'image')} is worse in any task")
     else:
-        for task, own in images.groupby("task", sort=False):
-            known = own["lost"].dropna()
-            said.append(f"{int((known > 0).sum())} of {len(known)} images are worse in {task}")
+        for task, own in judged.groupby("task", sort=False):
+            worse = int((own["lost"] > 0).sum())
+            said.append(f"{worse} of {count(len(own), 'image')} {'is' if worse == 1 else 'are'} worse in {task}")
     fell = classes[classes["high"] < 0] if len(classes) else classes
     if len(fell):
         row = fell.iloc[0]

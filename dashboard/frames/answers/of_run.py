@@ -87,7 +87,8 @@ def groups_answer(known: Summary, layers: pd.DataFrame) -> Answer:
         return Answer(
             f"{broken:,} of {count(int(layers['total'].sum()), 'group')} {verb} no finite norm: weights are NaN or "
             "infinite. Nothing can be said of the sparsity of this network.",
-            *_why(known),
+            "Train shows its message and its log.",
+            "train",
         )
     lost = (layers["dead"] / layers["total"]).fillna(0)
     if lost.any():

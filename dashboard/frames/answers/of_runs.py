@@ -35,9 +35,9 @@ def _zero(a: Summary, b: Summary) -> str:
     if len(told) == 2:
         return f"{told['A']} of the groups of A are zero, {told['B']} of B."
     if not told:
-        return "The groups of A and B have not been counted yet."
+        return "The groups of A and B have not been counted."
     name, missing = next(iter(told)), next(name for name in known if name not in told)
-    return f"{told[name]} of the groups of {name} are zero. Those of {missing} have not been counted yet."
+    return f"{told[name]} of the groups of {name} are zero. Those of {missing} have not been counted."
 
 
 def _better(metrics: pd.DataFrame, differ: str) -> str:

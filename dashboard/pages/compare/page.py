@@ -44,7 +44,8 @@ NO_SHAPE = (
     "The two networks have different layers or widths, or groups of different kinds, so their maps cannot be compared "
     "channel by channel."
 )
-NO_NORMS = "{} not recorded the norms of any group yet, so there is no map to compare."
+NO_NORMS = "{} recorded no norms of groups, so there is no map to compare."
+DAMAGED = "The description of {} is damaged, so nothing can be compared. `winnow runs verify` names the file."
 NOT_JUDGED = (
     "The two runs were not judged image by image on the same split. An explanation does that: explain both runs, on "
     "the page Explain or with `winnow explain RUN`. Explanations made by older versions do not contain this."
@@ -106,6 +107,9 @@ def _compared(a: Run, b: Run) -> None:
     """Draw the open view."""
     if a.id == b.id:
         st.info(SAME, icon=":material/compare:")
+        return
+    if damaged := [name for name, run in (("A", a), ("B", b)) if summary(run).spec is None]:
+        st.error(DAMAGED.format(" and ".join(damaged)), icon=":material/error:")
         return
     metrics, _, differ = pairs.paired_metrics(a, b)
     answer(of_runs.compare_answer(summary(a), summary(b), metrics, pairs.paired_groups(a, b), differ))

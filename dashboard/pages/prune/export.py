@@ -26,9 +26,9 @@ FORMATS: dict[Format, str] = {
     "model-explorer": "Model Explorer",
 }
 MEANING = (
-    "Each file is compared with the pruned network before it is offered. No file needs the dense network, and none "
-    "contains a pickle. Writing takes some seconds. The files for Model Explorer show the run's network before the "
-    "pruning: a graph, and a file for each figure that its nodes can be coloured by."
+    "Each file that holds the network is compared with the pruned one before it is offered. No file needs the dense "
+    "network, and none contains a pickle. Writing takes some seconds. The files for Model Explorer show the run's "
+    "network before the pruning: a graph, and a file for each figure that its nodes can be coloured by."
 )
 
 

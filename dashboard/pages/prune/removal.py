@@ -19,6 +19,10 @@ from winnow.engine.runs.work_folder import LIVE
 
 KINDS = {  # of a row of reasons: its title, and what it means
     "kept": ("Kept although no layer uses it", "The code of the model needs these channels, for the reason given."),
+    "pinned": (
+        "Idle, but needed by an operation",
+        "No weight makes or reads these channels. The operation needs them.",
+    ),
     "gathered": (
         "Gather their channels",
         "These layers use only some channels of a stream that other layers use as a whole. They pick theirs from it.",

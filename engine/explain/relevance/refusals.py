@@ -51,14 +51,18 @@ def stopped(model: nn.Module, sites: Sequence[Site], images: Tensor) -> dict[str
 
     """
     with frozen_model(model), recorded(sites) as kept, torch.enable_grad():
-        outputs = _numbers(model(images))
+        outputs = _numbers(model, images)
         reached = _reached(kept, [leaf for leaf in outputs if leaf.requires_grad])
     silent = [site for site in sites if kept[site.name] and site.name not in reached]
     return {site.name: STOPPED for site in silent if _matters(model, site, images, outputs)}
 
 
-def _numbers(result: Any) -> list[Tensor]:
-    return [leaf for _, leaf in flatten(result) if leaf.is_floating_point()]
+def _numbers(model: nn.Module, images: Tensor) -> list[Tensor]:
+    """Return a model's outputs, with the same random numbers each time."""
+    gpus = sorted({parameter.device for parameter in model.parameters() if parameter.is_cuda}, key=str)
+    with torch.random.fork_rng(devices=gpus):
+        torch.manual_seed(0)
+        return [leaf for _, leaf in flatten(model(images)) if leaf.is_floating_point()]
 
 
 def _reached(kept: Mapping[str, Sequence[Tensor]], outputs: Sequence[Tensor]) -> set[str]:
@@ -86,7 +90,7 @@ def _matters(model: nn.Module, site: Site, images: Tensor, outputs: Sequence[Ten
         return x + noise * (1 + x.abs().max())
 
     with frozen_model(model), site.changing(other):
-        found = _numbers(model(images))
+        found = _numbers(model, images)
     return any(not torch.equal(one, two) for one, two in zip(outputs, found, strict=True))
 
 

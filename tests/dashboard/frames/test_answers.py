@@ -187,7 +187,7 @@ def test_images_that_lose_nothing_are_not_counted_task_by_task() -> None:
     none = pd.DataFrame()
     assert of_pruning.images_answer(images, none) == "None of 2 images is worse in any task."
     worse = images.assign(lost=[0.0, -1.0, 0.5, np.nan])
-    assert of_pruning.images_answer(worse, none) == "0 of 2 images are worse in a and 1 of 1 images are worse in b."
+    assert of_pruning.images_answer(worse, none) == "0 of 2 images are worse in a and 1 of 1 image is worse in b."
     assert of_pruning.images_answer(images.head(0), none) == ""
 
 

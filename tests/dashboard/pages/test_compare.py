@@ -130,8 +130,8 @@ def test_a_run_before_its_first_epoch_is_said_to_have_nothing_counted_yet(make_r
     shutil.rmtree(young.path / "groups")
     page = _page(run=young.id, other=known.id, against_one_another="Maps")
     assert not page.exception
-    assert "are zero. Those of A have not been counted yet." in page.session_state[CLAIM]
-    assert "A has not recorded the norms of any group yet" in page.info[0].value
+    assert "are zero. Those of A have not been counted." in page.session_state[CLAIM]
+    assert "A has recorded no norms of groups" in page.info[0].value
 
 
 def test_who_pays_needs_explanations_that_judged_every_image(make_explained: Callable[..., DerivedJob]) -> None:

@@ -142,7 +142,7 @@ def test_what_has_no_python_code_is_refused_by_name():
         scripted = torch.jit.script(net)
     for model, name in ((scripted, "TorchScript"), (nn.Sequential(net, scripted), "`1`"), (exported, "exported")):
         with pytest.raises(ValueError, match=name):
-            unwrapped(model)
+            trace(model, X)
     with pytest.raises(TypeError, match=r"torch\.nn\.Module, got function"):
         calls(lambda x: x, X)
 

@@ -78,7 +78,7 @@ def test_frozen_weights_are_looked_at_like_the_others(home: Path) -> None:
     done = winnow_here("import", str(file), *asked)
     assert done.returncode == 0, done.stderr
     run = Run(home / "runs" / json.loads(done.stdout)["run"])
-    assert run.spec.network.origin.endswith("tensors came frozen, and count like the others")
+    assert "tensors came frozen; they count like the others, and a refit trains them" in run.spec.network.origin
     groups = run.groups()
     assert groups[~groups["alive"]][["layer", "channel"]].to_numpy().tolist() == [["second", 2]]
 

@@ -23,6 +23,7 @@ CHANGES: dict[str, Callable[[], object]] = {
     "convolutions": lambda: setattr(torch.backends.cudnn.conv, "fp32_precision", "ieee"),
     "a backend": lambda: setattr(torch.backends.cudnn, "fp32_precision", "ieee"),
     "all": lambda: setattr(BACKENDS, "fp32_precision", "tf32"),
+    "cudnn's own": lambda: setattr(torch.backends.cudnn, "allow_tf32", False),
     "as it was": lambda: setattr(torch.backends.cuda.matmul, "allow_tf32", True),
 }
 
@@ -44,6 +45,8 @@ def test_surroundings_kept_puts_the_precision_back_and_says_so(change: str) -> N
         CHANGES[change]()
     assert products_now() == before
     assert torch.get_float32_matmul_precision() == before.level  # which torch raises for where the two ways differ
+    with torch.backends.cudnn.flags(enabled=False):  # which reads the older flag, and raises likewise
+        pass
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -63,6 +66,8 @@ def test_full_products(change: str) -> None:
     before = products_now()
     with full_products():
         assert set(products_now().precisions) == {"ieee"}
+        with torch.backends.cudnn.flags(enabled=False):  # as a network does for a second derivative
+            pass
     assert products_now() == before
 
 
