@@ -236,10 +236,8 @@ def _once(pairs: Iterable[tuple[str, T]], option: str) -> dict[str, T]:
 
 
 def _value(text: str) -> Plain:
-    if text in NOTHING:
-        return None
-    if (word := text.lower()) in ("true", "false"):
-        return word == "true"
+    if text in NOTHING or (word := text.lower()) in ("true", "false"):
+        return None if text in NOTHING else word == "true"
     for kind in (int, float):
         try:
             found = kind(text)

@@ -146,5 +146,5 @@ def test_what_is_no_data_set_is_said(project: Path, code: str, said: str) -> Non
 
 def test_a_sample_that_is_none_is_said_and_an_option_may_be_none(project: Path) -> None:
     assert spec_of_data("strangers.data:load", ("size=4", "root=None")).load("val").sample(0).image.shape == (8, 8, 1)
-    with pytest.raises(ValueError, match="(?s)`sample` must return a winnow.data.sample.Sample.*got tuple .* from mine"):
+    with pytest.raises(ValueError, match="(?s)`sample` must return a winnow.data.sample.Sample.*got tuple .*from mine"):
         spec_of_data("strangers.data:pairs", ()).load("val")
