@@ -16,7 +16,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from winnow.dashboard.forms.starting import start_run
 from winnow.dashboard.forms.widgets import NOTHING, Usual, Values, field_label, field_row, field_widget, option_label
-from winnow.dashboard.shared.entries import any_entered, entered, entered_options, entered_place, send_entries
+from winnow.dashboard.shared.entries import any_entered, entered, entered_options, entered_place
 from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.data.catalog import DATASETS
 from winnow.data.joined import JoinedData, confirm_caches
@@ -71,7 +71,6 @@ def new_run() -> Run | None:
         "balancing": advanced["balancing"],
         "optimiser": {**learning, **advanced["optimiser"]},
     }
-    send_entries("new")
     return _submitted(values)
 
 

@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from winnow.dashboard.shared.entries import entered, entered_place, keep_entries, send_entries
+from winnow.dashboard.shared.entries import entered, entered_place, keep_entries
 from winnow.dashboard.shared.formatting import COUNTED
 
 PER_ROW = 4
@@ -137,7 +137,6 @@ def folded_form(label: str, key: str, draw: Callable[[], None], expanded: bool =
     if fold.open:
         with fold:
             draw()
-            send_entries(key)
 
 
 def field_row(

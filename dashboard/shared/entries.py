@@ -2,7 +2,8 @@
 
 Streamlit drops the value of a widget that a run of the script does not draw. What it holds at the start of a run is
 therefore kept here, and is what the widget starts with when it is drawn again. A widget whose usual value has changed
-meanwhile starts with that.
+meanwhile starts with that. A field of a form sends what is in it with the next click on the page, closing the form
+among them; a link to another page that comes before loses it.
 """
 
 from collections.abc import Iterable
@@ -11,11 +12,8 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from winnow.dashboard.canvas.components import script
-
 ENTRIES = "form_entries"  # in the session: key of a widget → _Entry
 Value = TypeVar("Value")
-_sender = st.components.v2.component("winnow_entries", html="<span></span>", js=script("entries.js"))
 
 
 @dataclass
@@ -59,9 +57,3 @@ def entered_options(key: str, options: Iterable[Value], usual: Iterable[Value] =
     """Return those of the `options` that were chosen in the widget `key`."""
     known = set(options)
     return [option for option in entered(key, list(usual)) if option in known]
-
-
-@st.fragment
-def send_entries(form: str) -> None:
-    """Let the browser send what is in the fields of a form as each is left; nothing but this is drawn again."""
-    _sender(key=f"{form}_entries", on_left_change=keep_entries)

@@ -11,7 +11,6 @@ from winnow.dashboard.frames import explanations
 from winnow.dashboard.shared import address, explanation
 from winnow.dashboard.shared.address import EXPLANATION
 from winnow.dashboard.shared.choosing import gone
-from winnow.dashboard.shared.entries import send_entries
 from winnow.dashboard.shared.run_bar import ENDED, frozen, readable, redrawn, run_bar, same_as_before
 from winnow.dashboard.shared.selection import Selected, select, selected
 from winnow.engine.runs.derived import DerivedJob
@@ -98,7 +97,6 @@ def _first(run: Run) -> None:
     st.subheader("What does each task rely on?", anchor=False)
     st.markdown(EMPTY)
     _form(run)
-    send_entries("explain")
     st.markdown("Or in a terminal: `winnow explain RUN`")
 
 

@@ -125,7 +125,6 @@ def redrawn(
         _notice(work)  # before a click on what was drawn acts on what is there now
         guarded_page(lambda: draw(work, *more, **named))  # an exception in a fragment ends there
 
-    st.session_state.setdefault(DRAWN, {}).setdefault(str(work.path), version(work.path / "spec.json"))
     part.__qualname__ = f"{draw.__module__}.{draw.__qualname__}"  # by which Streamlit tells one fragment from another
     st.fragment(part, run_every=every)()
 

@@ -15,7 +15,6 @@ from tests.browser.serving import serving
 from winnow.engine.runs.run import Run, list_runs
 
 pytestmark = pytest.mark.browser
-HAND = 300  # ms from the last key to the click on a link: no hand is quicker
 WITHIN = 180.0  # s, for what the worker does: it imports torch while the browser draws
 
 
@@ -56,22 +55,8 @@ def _start(page: Page, address: str) -> None:
     settled(page)
     for name, value in described.items():
         fill(page, f"new_{name}", value)
-    _left_and_opened_again(page, described)
     page.get_by_role("button", name="Start run").click()
     expect(keyed(page, "stop")).to_be_visible()
-
-
-def _left_and_opened_again(page: Page, described: dict[str, str]) -> None:
-    """What was entered is there again after a look at another page."""
-    page.keyboard.press("Tab")
-    page.wait_for_timeout(HAND)
-    visit(page, "Runs")
-    expect(page.get_by_role("button", name="Start the demo run")).to_be_visible()
-    visit(page, "New run")
-    expect(page.get_by_text("handwritten digits")).to_be_visible()
-    for name, value in described.items():
-        expect(keyed(page, f"new_{name}").locator("input")).to_have_value(value)
-    settled(page)
 
 
 def _progresses(page: Page) -> None:

@@ -17,7 +17,6 @@ from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import STUDY
 from winnow.dashboard.shared.choosing import Selector, chosen_of, gone
 from winnow.dashboard.shared.controls import resume, stop_button
-from winnow.dashboard.shared.entries import send_entries
 from winnow.dashboard.shared.formatting import duration, plain
 from winnow.dashboard.shared.progress import message, state_line
 from winnow.dashboard.shared.run_bar import frozen, readable, redrawn, same_as_before
@@ -70,7 +69,6 @@ def _none() -> None:
     st.subheader("What does sparsity buy?", anchor=False)
     st.markdown(EMPTY)
     _form()
-    send_entries("study")
     st.markdown("Or in a terminal: `winnow path`, `winnow study`, `winnow tailor`")
 
 
