@@ -114,6 +114,7 @@ def _rest(run: Run) -> Iterator[None]:
 
 def _walk_the_map(page: Page) -> None:
     """A click on a cell shows that channel's record; the arrow keys lead to its neighbours."""
+    settled(page)  # a page that is still drawn may lose a click
     page.get_by_role("tab", name="Survival map").click()
     canvas = page.locator("canvas[aria-roledescription='survival map']")
     layer, channel, at = _a_cell(page, canvas)
