@@ -76,7 +76,6 @@ function rowText(row, place, layout, levels) {
   )
 }
 
-// The legend of maps, [{word, colour}], as SVG of one line; colour "" is the hatching of the dead, [] is a scale
 // How wide the swatch of an entry is, and the whole entry with its word
 const swatchWidth = (colour) => (Array.isArray(colour) ? 12 * colour.length : 14)
 const entryWidth = ({ word, colour }) => swatchWidth(colour) + 6 + word.length * LETTER_WIDTH + 22
@@ -86,6 +85,7 @@ export function legendWidth(entries) {
   return entries.reduce((sum, entry) => sum + entryWidth(entry), 0)
 }
 
+// The legend of maps, [{word, colour}], as SVG of one line; colour "" is the hatching of the dead, [] is a scale
 export function legendMarkup(entries, id = "dead") {
   let x = 0
   const parts = entries.map((entry) => {

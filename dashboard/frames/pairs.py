@@ -42,14 +42,13 @@ def paired_metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str, str]:
     reached = (_reached(a), _reached(b))
     split = next((name for name in SPLITS if all(found[name] for found in reached)), "val")
     first, second = (found[split] for found in reached)
-    spec = summary(a).spec
+    ours, theirs = (spec.fields if spec is not None else {} for spec in (summary(a).spec, summary(b).spec))
     rows = []
-    theirs = summary(b).spec
-    for task, name in first if spec is not None and theirs is not None else ():
-        known = spec.fields.get(task) if spec is not None else None
-        if theirs is None or theirs.fields.get(task) is None or _meant(known) != _meant(theirs.fields[task]):
+    for task, name in first:
+        known, other = ours.get(task), theirs.get(task)
+        if known is None or other is None or _meant(known) != _meant(other):
             continue  # the same name for something else: no number of one is a number of the other
-        metric = next((one for one in metrics_of(known) if one.name == name), None) if known else None
+        metric = next((one for one in metrics_of(known) if one.name == name), None)
         if metric is not None and (task, name) in second:
             rows.append([task, name, metric.label, metric.unit, metric.better, first[task, name], second[task, name]])
     frame = pd.DataFrame(rows, columns=pd.Index(METRICS[:-2]))
@@ -64,8 +63,8 @@ def paired_metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str, str]:
     return whole, IN_WORDS[split], differ
 
 
-def _meant(field: Field | None) -> tuple[object, ...]:
-    return () if field is None else (field.kind, field.classes, field.unit)
+def _meant(field: Field) -> tuple[object, ...]:
+    return field.kind, field.classes, field.unit
 
 
 def pair_other_images(a: Run, b: Run, split: str) -> str:
