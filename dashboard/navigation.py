@@ -123,7 +123,7 @@ def _unreadable() -> None:
 
 def presented() -> bool:
     """Return whether the address asks for slides in place of the page."""
-    return st.query_params.get(PRESENT) == "1"
+    return address.requested().get(PRESENT) == "1"
 
 
 def present(opened: st.Page) -> None:

@@ -5,15 +5,21 @@ widgets follow it, never the other way round. A click writes the address once, s
 history; then the whole page is drawn again, as the links to the other pages carry the address too. No widget is bound
 to a parameter: Streamlit lets nobody else write a bound one, and takes it from the address when the page changes.
 
+The browser sends its address with every request, also with those of a part that redraws by itself; one that it sent
+before it heard of the last click says the address before. So only a run of the whole page takes the browser's address,
+and not one that was just left; a part that redraws, and a click, stand where the page stands.
+
 An address may say less than the page needs. What completes it is kept beside it, and the browser writes it in place of
 what was asked for (`dashboard.navigation.bar`): a page that is drawn never adds an entry to the history.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, TypeVar
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 RUN, OTHER, STUDY = "run", "other", "study"  # the run, the one it is compared with, the study or path
 PRUNING, EXPLANATION, SENSITIVITY = "pruning", "explanation", "sensitivity"  # of the run
@@ -33,11 +39,28 @@ LINKED = (
 )  # what goes along to other pages
 MOST = 1000  # characters of a name that is worth reading
 
-COMPLETED = "completed_address"  # in the session
+LATE = 5.0  # seconds in which a request may still say an address that was left: a busy browser's way there and back
+
+STANDING = "standing_address"  # in the session
+COMPLETED = "completed_address"  # too
+DRAWN_WIDGETS = "drawn_widgets"  # too: widget → what makes it this one
 ABOUT, CLAIM = "page_is_about", "page_says"  # too: RUN, STUDY or None; the sentence that the page opens with
 
 Named = Mapping[str, str | None]
 Option = TypeVar("Option")
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """The address at which a page stands, and those that clicks on it left, each with the moment."""
+
+    page: str
+    says: Mapping[str, str]
+    left: tuple[tuple[Mapping[str, str], float], ...] = ()
+
+    def just_left(self, said: Mapping[str, str]) -> bool:
+        return any(address == said and time.monotonic() - moment < LATE for address, moment in self.left)
 
 
 @dataclass(frozen=True)
@@ -46,6 +69,21 @@ class _Completed:
 
     asked: Mapping[str, str] = field(default_factory=dict)
     more: Mapping[str, str] = field(default_factory=dict)
+
+
+def arrive(page: str) -> None:
+    """Take the browser's address for the page `page`, at the start of a run of the whole script.
+
+    One that was just left is not taken, unless the user went back to it: it was sent before the browser heard of that.
+    """
+    standing, said = st.session_state.get(STANDING), st.query_params.to_dict()
+    if isinstance(standing, _Standing) and standing.page == page:
+        if said == standing.says:
+            return
+        if standing.just_left(said) and not _went_back():
+            st.query_params.from_dict(standing.says)
+            return
+    st.session_state[STANDING] = _Standing(page, said)
 
 
 def named(name: str) -> str | None:
@@ -59,9 +97,9 @@ def linked() -> dict[str, str]:
 
 
 def requested() -> dict[str, str]:
-    """Return all that the browser's address says."""
-    found: dict[str, str] = st.query_params.to_dict()
-    return found
+    """Return all that the address says, as the page stands."""
+    standing = st.session_state.get(STANDING)
+    return dict(standing.says) if isinstance(standing, _Standing) else st.query_params.to_dict()
 
 
 def whole() -> dict[str, str]:
@@ -81,6 +119,7 @@ def change(changes: Named) -> None:
     after = {name: value for name, value in {**whole(), **changes}.items() if value is not None}
     if after != whole():
         st.session_state.pop(COMPLETED, None)
+        _stand(after)
         st.query_params.from_dict(after)
         st.rerun()
 
@@ -89,6 +128,17 @@ def address_moved(changes: Named) -> NoReturn:
     """Write the changes and draw the page again, even where nothing changes."""
     change(changes)
     st.rerun()
+
+
+def show(name: str, value: object, *about: object) -> None:
+    """Let the widget `name`, drawn next, show a value; `about`: what else makes it this widget, such as its options.
+
+    It is written only where it shows another: written without need, it would undo a click that is on its way.
+    """
+    drawn = st.session_state.setdefault(DRAWN_WIDGETS, {})
+    if drawn.get(name) != about or st.session_state.get(name, _ABSENT) != value:
+        st.session_state[name] = value
+    drawn[name] = about
 
 
 def following(
@@ -102,7 +152,7 @@ def following(
     `others` says what else changes with the value that was chosen. An option stands in the address as its text.
     """
     texts = {str(option): option for option in options}
-    st.session_state[name] = texts.get(named(name) or "", usual)
+    show(name, texts.get(named(name) or "", usual), *texts)
 
     def write() -> None:
         value = st.session_state[name]
@@ -134,8 +184,21 @@ def tabs(name: str, titles: Sequence[str]) -> Sequence[Any]:
     return st.tabs(titles, **following(name, titles, titles[0]))
 
 
+def _stand(after: Mapping[str, str]) -> None:
+    """Stand at another address of the same page."""
+    standing, now = st.session_state.get(STANDING), time.monotonic()
+    if isinstance(standing, _Standing):
+        left = (*(pair for pair in standing.left if now - pair[1] < LATE), (standing.says, now))
+        st.session_state[STANDING] = replace(standing, says=after, left=left)
+
+
+def _went_back() -> bool:
+    """Return whether the user went back or forward in the browser's history; True where that isn't known."""
+    return bool(getattr(get_script_run_ctx(), "is_history_navigation", True))
+
+
 def _asked(name: str) -> str | None:
-    found = st.query_params.get(name)
+    found = requested().get(name)
     return found[:MOST] if found else None
 
 

@@ -4,7 +4,7 @@ import streamlit as st
 
 from winnow.dashboard.figures import layer_norms
 from winnow.dashboard.frames import groups
-from winnow.dashboard.shared import run_figures
+from winnow.dashboard.shared import address, run_figures
 from winnow.dashboard.shared.panel import draw, source
 from winnow.dashboard.shared.selection import select_layer, selected_layer
 from winnow.engine.runs.run import Run
@@ -22,7 +22,7 @@ def over_epochs(run: Run, since: float) -> None:
 
 def _layer(names: list[str], named: str) -> str:
     """Let the user choose a layer; a choice selects that layer."""
-    st.session_state["norms_layer"] = named
+    address.show("norms_layer", named, *names)
     return st.selectbox(
         "Layer", names, key="norms_layer", width=420, on_change=lambda: select_layer(st.session_state["norms_layer"])
     )

@@ -9,12 +9,14 @@ from pathlib import Path
 import streamlit as st
 
 from winnow.dashboard import navigation
+from winnow.dashboard.shared import address
 
 ICON = Path(__file__).resolve().parents[1] / "icon.svg"
 
 st.set_page_config(page_title="Winnow", page_icon=ICON, layout="wide")
 st.logo(ICON, size="small")
 opened = st.navigation(navigation.pages(), position="hidden")
+address.arrive(opened.url_path)
 if navigation.refused_root():
     st.stop()
 if navigation.presented():

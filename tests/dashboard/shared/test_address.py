@@ -1,7 +1,10 @@
 from collections.abc import Mapping
+from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
+
+from winnow.dashboard.shared import address
 
 
 def _script() -> None:
@@ -86,3 +89,76 @@ def test_following_a_widget_ignores_a_title_that_is_out_of_date() -> None:
     page.run()
     assert not page.exception
     assert dict(page.query_params) == {"job": "b"}
+
+
+def _standing() -> None:
+    import streamlit as st
+
+    from winnow.dashboard.shared import address
+
+    address.arrive(st.session_state.get("page", "groups"))
+    size = address.segments("size", "Size", {1: "one", 2: "two"}, 1)
+    st.text(f"size: {size}")
+    st.button("leave", key="leave", on_click=lambda: st.session_state.update(page="train"))
+
+
+def _left(size: str = "2") -> AppTest:
+    """A page whose size was 1, and whose browser asks for that once more after a click on another."""
+    page = AppTest.from_function(_standing, default_timeout=30)
+    page.query_params["run"] = "a"
+    page.run().segmented_control(key="size").set_value(int(size)).run()
+    assert dict(page.query_params) == {"run": "a", "size": size}
+    del page.query_params["size"]
+    return page
+
+
+def test_arrive_does_not_take_an_address_that_a_click_just_left() -> None:
+    page = _left().run()
+    assert page.text[0].value == "size: 2"
+    assert dict(page.query_params) == {"run": "a", "size": "2"}
+
+
+def test_arrive_takes_what_the_user_went_back_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = _left()
+    monkeypatch.setattr(address, "get_script_run_ctx", lambda: SimpleNamespace(is_history_navigation=True))
+    assert page.run().text[0].value == "size: 1"
+    assert dict(page.query_params) == {"run": "a"}
+
+
+def test_arrive_takes_an_address_that_was_left_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = _left()
+    monkeypatch.setattr(address, "LATE", 0.0)
+    assert page.run().text[0].value == "size: 1"
+
+
+def test_arrive_takes_the_same_address_for_another_page() -> None:
+    assert _left().button(key="leave").click().run().text[0].value == "size: 1"
+
+
+def test_arrive_takes_an_address_that_is_new() -> None:
+    page = _left()
+    page.query_params["run"] = "b"
+    assert page.run().text[0].value == "size: 1"
+
+
+def test_requested_is_where_the_page_stands_whatever_the_browser_says_meanwhile() -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from winnow.dashboard.shared import address
+
+        address.arrive("groups")
+        st.query_params.from_dict({"run": "late"})  # as a part that redraws by itself gets it
+        st.text(address.requested()["run"])
+
+    page = AppTest.from_function(script, default_timeout=30)
+    page.query_params["run"] = "a"
+    assert page.run().text[0].value == "a"
+
+
+def test_following_a_widget_writes_it_only_where_it_differs() -> None:
+    page = _page({"size": "2"})
+    assert page.segmented_control(key="size").proto.set_value
+    assert not page.run().segmented_control(key="size").proto.set_value
+    del page.query_params["size"]
+    assert page.run().segmented_control(key="size").proto.set_value
