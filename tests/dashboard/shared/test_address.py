@@ -162,3 +162,21 @@ def test_following_a_widget_writes_it_only_where_it_differs() -> None:
     assert not page.run().segmented_control(key="size").proto.set_value
     del page.query_params["size"]
     assert page.run().segmented_control(key="size").proto.set_value
+
+
+def test_show_writes_a_value_anew_where_the_options_are_others() -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from winnow.dashboard.shared import address
+
+        options = list(range(st.session_state.get("first", 0), 9))
+        address.show("number", 5, *options)
+        st.select_slider("Number", options, key="number")  # the browser counts the options
+        st.button("fewer", key="fewer", on_click=lambda: st.session_state.update(first=3))
+
+    page = AppTest.from_function(script, default_timeout=30).run()
+    assert not page.run().select_slider(key="number").proto.set_value
+    slider = page.button(key="fewer").click().run().select_slider(key="number")
+    assert slider.value == 5
+    assert slider.proto.set_value
