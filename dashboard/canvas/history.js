@@ -1,3 +1,5 @@
+import { arrive } from "./links.js"
+
 // Keeps the browser's history true: one entry a click, none lost by a page that is drawn late.
 
 // Streamlit writes the address of a page when its first message arrives. Who has gone back meanwhile is elsewhere by
@@ -34,5 +36,6 @@ export function complete(target, asked, whole) {
 
 export default function ({ data }) {
   guard(window)
+  arrive(window)
   complete(window, data.asked, data.whole)
 }
