@@ -133,10 +133,12 @@ def address_moved(changes: Named) -> NoReturn:
 def show(name: str, value: object, *about: object) -> None:
     """Let the widget `name`, drawn next, show a value; `about`: what else makes it this widget, such as its options.
 
-    It is written only where it shows another: written without need, it would undo a click that is on its way.
+    A part that redraws by itself writes it only where it shows another: written without need, it would undo a click that
+    is on its way. A whole page always writes it, as its widgets may be new to the browser.
     """
     drawn = st.session_state.setdefault(DRAWN_WIDGETS, {})
-    if drawn.get(name) != about or st.session_state.get(name, _ABSENT) != value:
+    known = _redraws_alone() and drawn.get(name) == about
+    if not known or st.session_state.get(name, _ABSENT) != value:
         st.session_state[name] = value
     drawn[name] = about
 
@@ -195,6 +197,11 @@ def _stand(after: Mapping[str, str]) -> None:
 def _went_back() -> bool:
     """Return whether the user went back or forward in the browser's history; True where that isn't known."""
     return bool(getattr(get_script_run_ctx(), "is_history_navigation", True))
+
+
+def _redraws_alone() -> bool:
+    """Return whether a part of the page is drawn without the rest; False where that isn't known."""
+    return bool(getattr(get_script_run_ctx(), "fragment_ids_this_run", None))
 
 
 def _asked(name: str) -> str | None:

@@ -156,7 +156,21 @@ def test_requested_is_where_the_page_stands_whatever_the_browser_says_meanwhile(
     assert page.run().text[0].value == "a"
 
 
-def test_following_a_widget_writes_it_only_where_it_differs() -> None:
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn is a part of a page that redraws by itself."""
+    ctx = SimpleNamespace(fragment_ids_this_run=["part"], is_history_navigation=False)
+    monkeypatch.setattr(address, "get_script_run_ctx", lambda: ctx)
+
+
+def test_show_writes_always_where_the_whole_page_is_drawn() -> None:
+    page = _page({"size": "2"})
+    assert page.segmented_control(key="size").proto.set_value
+    assert page.run().segmented_control(key="size").proto.set_value
+
+
+@pytest.mark.usefixtures("alone")
+def test_show_writes_in_a_part_that_redraws_only_what_differs() -> None:
     page = _page({"size": "2"})
     assert page.segmented_control(key="size").proto.set_value
     assert not page.run().segmented_control(key="size").proto.set_value
@@ -164,6 +178,7 @@ def test_following_a_widget_writes_it_only_where_it_differs() -> None:
     assert page.run().segmented_control(key="size").proto.set_value
 
 
+@pytest.mark.usefixtures("alone")
 def test_show_writes_a_value_anew_where_the_options_are_others() -> None:
     def script() -> None:
         import streamlit as st
