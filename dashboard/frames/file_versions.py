@@ -4,9 +4,11 @@ A cache is keyed on the path and this version, never on the arrays: two differen
 hash, while an appended file never keeps its size, nor a replaced one its time of change.
 
 A page that watches a live run draws it once a second: a cache that kept what it made of every version would hold the
-log a hundred times. `latest` keeps what was made of the newest one.
+log a hundred times. `latest` keeps what was made of the newest one. A log grows between any two drawings: eight who
+watch a run would have its figures made eight times a second, and `paced` counts what grew within a while as one version.
 """
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import wraps
@@ -32,6 +34,22 @@ def version(path: Path) -> Version:
     except OSError:
         return Version(0, 0)
     return Version(found.st_size, found.st_mtime_ns)
+
+
+def paced(seconds: float) -> Callable[[Path], Version]:
+    """Return a `version` that moves once in `seconds` at most, for what goes on growing and is drawn again."""
+    seen: dict[Path, tuple[Version, float]] = {}
+    lock = Lock()
+
+    def now_and_then(path: Path) -> Version:
+        now = time.monotonic()
+        with lock:
+            known = seen.get(path)
+            if known is None or now - known[1] >= seconds:
+                known = seen[path] = version(path), now
+            return known[0]
+
+    return now_and_then
 
 
 def latest(most: int) -> Callable[[Callable[Asked, Made]], Callable[Asked, Made]]:

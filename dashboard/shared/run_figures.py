@@ -23,21 +23,24 @@ from winnow.dashboard.figures import (
 from winnow.dashboard.figures.style import Style, styles
 from winnow.dashboard.frames import channel_states, current, events, groups
 from winnow.dashboard.frames.cells import Cell
-from winnow.dashboard.frames.file_versions import Version, latest, version
+from winnow.dashboard.frames.file_versions import Version, latest, paced, version
 from winnow.dashboard.frames.summaries import tasks
 from winnow.dashboard.shared.formatting import COUNTED
 from winnow.dashboard.shared.panel import Chart
 from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import LIVE
+
+_growing = paced(1.0)  # s: the curves of a live run are drawn again after two
 
 
 def training_charts(run: Run, since: float) -> tuple[Chart, Chart, Chart]:
     """Return losses and metrics, strength and groups alive, and the three sparsities, from epoch `since` on."""
-    return _training(run.path, version(run.path / "events.jsonl"), since)
+    return _training(run.path, _log(run), since)
 
 
 def together_charts(run: Run, since: float) -> tuple[Chart, Chart]:
     """Return the conflict between each two tasks, and the weights of the tasks; the latter's frame may be empty."""
-    return _tasks_together(run.path, version(run.path / "events.jsonl"), since)
+    return _tasks_together(run.path, _log(run), since)
 
 
 def sparsity_plan(run: Run) -> sparsities.SparsityPlan:
@@ -70,6 +73,11 @@ def firmness_chart(run: Run) -> Chart:
 def channel_charts(run: Run, chosen: Cell) -> tuple[Chart, Chart]:
     """Return the record of one channel, and its kernels."""
     return _channel(run.path, *_now(run), chosen)
+
+
+def _log(run: Run) -> Version:
+    """Return the version of the log that is to be drawn: of an ended run, which is drawn once, exactly what there is."""
+    return (_growing if run.status.state in LIVE else version)(run.path / "events.jsonl")
 
 
 def _now(run: Run) -> tuple[Version, Version]:

@@ -11,6 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.reading import said
+from winnow.dashboard.shared import run_figures
 from winnow.dashboard.shared.controls import strength_before, strengths_below
 from winnow.engine.runs.events import Event, write_events
 from winnow.engine.runs.files import replace
@@ -326,3 +327,14 @@ def test_a_target_is_settled_in_the_refit_and_none_is_offered_without_one(make_r
     plain = make_run(penalty={"strength": 1e-3})
     with _working(plain):
         assert not [field for field in _page(run=plain.id).number_input if field.key == "target_input"]
+
+
+def test_the_curves_of_a_run_that_has_ended_are_those_of_its_last_event(make_run: MakeRun) -> None:
+    run = make_run()
+    with _working(run):
+        run_figures.training_charts(run, 0.0)
+        write_events(run.path / "events.jsonl", [Event(0.0, 4, 40, "depth", "val", "rmse", 0.125)])
+    replace(
+        run.path / "status.json", run.recorded_status().model_copy(update={"state": "done"}).model_dump_json().encode()
+    )
+    assert 0.125 in set(run_figures.training_charts(run, 0.0)[0].frame["value"])
