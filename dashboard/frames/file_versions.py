@@ -5,7 +5,7 @@ hash, while an appended file never keeps its size, nor a replaced one its time o
 
 A page that watches a live run draws it once a second: a cache that kept what it made of every version would hold the
 log a hundred times. `latest` keeps what was made of the newest one. A log grows between any two drawings: eight who
-watch a run would have its figures made eight times a second, and `paced` counts what grew within a while as one version.
+watch a run had its figures made eight times a second; `paced` takes what grew within a while for one version.
 """
 
 import time

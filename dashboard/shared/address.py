@@ -133,8 +133,8 @@ def address_moved(changes: Named) -> NoReturn:
 def show(name: str, value: object, *about: object) -> None:
     """Let the widget `name`, drawn next, show a value; `about`: what else makes it this widget, such as its options.
 
-    A part that redraws by itself writes it only where it shows another: written without need, it would undo a click that
-    is on its way. A whole page always writes it, as its widgets may be new to the browser.
+    A part that redraws by itself writes it only where it shows another: written without need, it would undo a click
+    that is on its way. A whole page always writes it, as its widgets may be new to the browser.
     """
     drawn = st.session_state.setdefault(DRAWN_WIDGETS, {})
     known = _redraws_alone() and drawn.get(name) == about

@@ -76,7 +76,7 @@ def channel_charts(run: Run, chosen: Cell) -> tuple[Chart, Chart]:
 
 
 def _log(run: Run) -> Version:
-    """Return the version of the log that is to be drawn: of an ended run, which is drawn once, exactly what there is."""
+    """Return the version of the log that is to be drawn; of an ended run, which is drawn once, what there is."""
     return (_growing if run.status.state in LIVE else version)(run.path / "events.jsonl")
 
 
