@@ -15,7 +15,16 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from winnow.dashboard.forms.starting import start_run
-from winnow.dashboard.forms.widgets import NOTHING, Usual, Values, field_label, field_row, field_widget, option_label
+from winnow.dashboard.forms.widgets import (
+    NOTHING,
+    Usual,
+    Values,
+    field_label,
+    field_row,
+    field_widget,
+    one_of,
+    option_label,
+)
 from winnow.dashboard.shared.entries import any_entered, entered, entered_options, entered_place
 from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.data.catalog import DATASETS
@@ -86,11 +95,9 @@ def _data() -> tuple[Values, list[str]]:
     entry = own.get(name, {"dataset": name})
     spec = DATASETS[entry["dataset"]]
     left.caption(plain(spec.summary if name in DATASETS else f"{entry['dataset']}, in {entry['root']}"))
-    usual = Usual(name, {option: value for option, value in entry.items() if option != "dataset"})
-    values = {
-        "dataset": entry["dataset"],
-        **field_row(spec, _besides("dataset", spec.asked()), usual=usual),
-    }
+    options = _besides("dataset", spec.asked())
+    usual = Usual(name, {option: entry.get(option) for option in options})
+    values = {"dataset": entry["dataset"], **field_row(spec, options, usual=usual)}
     return values, _tasks(right, name, values)
 
 
@@ -162,14 +169,7 @@ def _sparsity() -> tuple[Way, Values]:
     """Ask for a target or for a strength; return which, and the fields of the penalty that say it."""
     columns = st.columns(4, vertical_alignment="bottom")
     with columns[0]:
-        way: Way = st.segmented_control(
-            "Sparsity",
-            list(WAYS),
-            format_func=WAYS.__getitem__,
-            default=entered("new_way", "target"),
-            required=True,
-            key="new_way",
-        )
+        way: Way = one_of("Sparsity", WAYS, "new_way", "target")
     values: Values = {}
     with columns[1]:
         if way == "target":

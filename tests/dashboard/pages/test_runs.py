@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.drawing import drawn
 from tests.dashboard.reading import said
 from tests.timing import standard_seconds
 from winnow.engine.runs.labels import labels_of, write_labels
@@ -55,6 +56,17 @@ def test_runs_that_were_judged_on_other_images_are_told_apart(make_run: Callable
     page = AppTest.from_function(_runs, default_timeout=30).run()
     assert sorted(page.dataframe[0].value["images"]) == ["scenes, data_seed 0", "scenes, data_seed 7"]
     assert "judged on 2 sets of images" in page.caption[0].value
+
+
+def test_the_trade_off_says_which_runs_it_lacks_and_why(make_whole_run: Callable[..., Run]) -> None:
+    for name in ("one", "two"):
+        make_whole_run(name=name)
+    make_whole_run(name="untrained", tasks=["seg"])
+    make_whole_run(name="elsewhere", data={"dataset": "scenes", "data_seed": 7})
+    page = drawn("runs", runs_view="Trade-off")
+    page.selectbox(key="pareto_task").set_value("depth: absolute error [m] ↓").run()
+    assert not page.exception
+    assert "2 of 4 runs are not drawn. Judged on other images: elsewhere; no task depth: untrained." in said(page)
 
 
 def test_a_run_that_is_a_link_is_said_not_to_be_listed(make_run: Callable[..., Run], tmp_path_factory: Any) -> None:
