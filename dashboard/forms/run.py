@@ -167,11 +167,10 @@ def _essentials(usual: Mapping[str, Any], dataset: str) -> tuple[Values, Values]
 
 def _sparsity() -> tuple[Way, Values]:
     """Ask for a target or for a strength; return which, and the fields of the penalty that say it."""
+    way: Way = one_of("Sparsity", WAYS, "new_way", "target")
     columns = st.columns(4, vertical_alignment="bottom")
-    with columns[0]:
-        way: Way = one_of("Sparsity", WAYS, "new_way", "target")
     values: Values = {}
-    with columns[1]:
+    with columns[0]:
         if way == "target":
             values["target"] = field_widget(PenaltySpec, "target", USUAL_TARGET)
         elif way == "learned":
@@ -179,10 +178,10 @@ def _sparsity() -> tuple[Way, Values]:
         else:
             values["strength"] = field_widget(PenaltySpec, "strength")
     if way == "target":
-        with columns[2]:
+        with columns[1]:
             values["target_of"] = field_widget(PenaltySpec, "target_of")
     if values.get("target_of") == "latency":
-        with columns[3]:
+        with columns[2]:
             values["latency_batch"] = field_widget(PenaltySpec, "latency_batch")
     st.caption(MEANINGS[way])
     return way, values

@@ -80,7 +80,6 @@ LABELS = {
     "distillation": "Imitation [0–1]",
     "workers": "Runs at a time",
     "latency": "Time the smaller network",
-    "blocks": "Widths in blocks",
     "warm": "Warm start",
     "snapshots": "Keep a network every [%]",
 }

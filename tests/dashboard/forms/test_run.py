@@ -46,6 +46,7 @@ def test_what_is_entered_is_what_is_run(runs_root: Path, end_workers: None) -> N
     page.number_input(key="new_strength").set_value(3e-5)
     page.number_input(key="new_scenes_train_length").set_value(32)
     page.text_input(key="new_widths").set_value("8, 16")
+    assert page.text_input(key="new_blocks").label == "Blocks"
     page.text_input(key="new_blocks").set_value("1, 1")
     page.multiselect(key="new_tasks_scenes").set_value(["depth"])
     page.button(key="new_submit").click().run()
