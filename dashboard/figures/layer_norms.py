@@ -63,7 +63,12 @@ def _part(drawn: int, whole: int, noun: str) -> str:
     return f"<br>{drawn} of {whole} {noun}, evenly spread; all are in the CSV" if drawn < whole else ""
 
 
-_BELOW = {"entrywidth": 0.5, "entrywidthmode": "fraction", "y": -0.22, "yanchor": "top"}  # two names a row, at any width
+_BELOW = {
+    "entrywidth": 0.5,
+    "entrywidthmode": "fraction",
+    "y": -0.22,
+    "yanchor": "top",
+}  # two names a row, at any width
 _LOG: dict[str, Any] = {"type": "log", "exponentformat": "power", "dtick": 1, "minor": {"showgrid": False}}
 
 

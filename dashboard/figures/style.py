@@ -85,6 +85,14 @@ def panels(rows: int = 1, columns: int = 1, titles: Sequence[str] = (), height: 
     return figure
 
 
+def say_part(figure: go.Figure, drawn: int, whole: int, noun: str) -> None:
+    """Say at the top of a figure how many of the tasks, say, are drawn, where not all are."""
+    if drawn < whole:
+        text = f"{drawn} of {whole} {noun} are drawn; all are in the CSV"
+        place = {"x": 0, "xref": "paper", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 4}}
+        figure.update_layout(title={"text": text, "font": {"size": 12}, **place}, margin={"t": 64})
+
+
 def empty(reason: str, height: int = 220, narrow: bool = False) -> go.Figure:
     """Return a figure without axes that says why there is nothing to see yet; `narrow`: in lines for a side column."""
     lines = textwrap.wrap(reason, NARROW) if narrow else [reason]

@@ -45,7 +45,7 @@ def _better(metrics: pd.DataFrame, differ: str) -> str:
         return "They were judged on different images or labels, so no metric of one is better than the other's."
     known = metrics[np.isfinite(metrics["difference"].astype(float))]
     if known.empty:
-        return "They have no metric in common."
+        return "No metric has a value in both." if len(metrics) else "They have no task and metric in common."
     rise = np.where(known["better"] == "higher", 1.0, -1.0) * known["difference"].astype(float)
     says = f"B is better in {int((rise > 0).sum())} of {count(len(known), 'metric')}"
     ratios = known[np.isfinite(known["gain"].astype(float))]

@@ -130,6 +130,18 @@ def test_affinity_has_a_map_of_gradients_and_one_of_ablations() -> None:
     assert np.isnan(figure.data[1].z).tolist() == [[True], [False]]
     assert (figure.data[1].customdata[1][0][1], "customdata[1]" in figure.data[1].texttemplate) == (6, True)
     assert list(figure.layout.yaxis.ticktext)[1] == "&lt;b&gt;deep&lt;/b&gt;"
+    assert list(figure.layout.xaxis.ticktext) == ["seg – depth"]
+
+
+def test_affinity_of_many_pairs_names_a_pair_where_one_points() -> None:
+    pairs = [("first", f"task number {place}") for place in range(12)]
+    rows = [("stem", 0, *pair, 0.5, 0.9, 6) for pair in pairs]
+    figure = layer_affinity(
+        pd.DataFrame(rows, columns=["layer", "depth", "task", "other", "cosine", "transfer", "ablated"])
+    )
+    assert not figure.layout.xaxis.ticktext
+    assert figure.layout.xaxis.title.text.startswith("12 pairs of tasks")
+    assert figure.data[0].customdata[0][11][2] == "first – task number 11"
 
 
 def test_heads_show_what_they_read_and_what_is_zero() -> None:
