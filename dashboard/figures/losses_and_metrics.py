@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels, say_part, shortened, xy
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, middled, panels, xy
 from winnow.engine.runs.quantities import Metric
 
 HALF = 0.6  # of the height: below it are the titles of the second row
@@ -30,9 +30,12 @@ def losses_and_metrics(
         return empty("The first loss is recorded a tenth into the first epoch.")
     rows = 2 if any(_has(frame, task, metric) for task, metric in drawn) else 1
     below = [_title(metric) for _, metric in drawn][: len(drawn) * (rows - 1)]
-    names = [shortened(task, max(12, LETTERS_ABOVE // len(drawn))) for task, _ in drawn]
+    names = [middled(task, max(12, LETTERS_ABOVE // len(drawn))) for task, _ in drawn]
     figure = panels(rows, len(drawn), [*names, *below], height=240 * rows)
-    say_part(figure, len(drawn), len(tasks), "tasks")
+    if len(drawn) < len(tasks):
+        text = f"{len(drawn)} of {len(tasks)} tasks are drawn; all are in the CSV"
+        place = {"x": 0, "xref": "paper", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 4}}
+        figure.update_layout(title={"text": text, "font": {"size": 12}, **place}, margin={"t": 64})
     figure.update_annotations(font={"size": 12}, selector=lambda note: note.y < HALF)
     for column, (task, metric) in enumerate(drawn, start=1):
         own = frame[frame["task"] == task]

@@ -85,14 +85,6 @@ def panels(rows: int = 1, columns: int = 1, titles: Sequence[str] = (), height: 
     return figure
 
 
-def say_part(figure: go.Figure, drawn: int, whole: int, noun: str) -> None:
-    """Say at the top of a figure how many of the tasks, say, are drawn, where not all are."""
-    if drawn < whole:
-        text = f"{drawn} of {whole} {noun} are drawn; all are in the CSV"
-        place = {"x": 0, "xref": "paper", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 4}}
-        figure.update_layout(title={"text": text, "font": {"size": 12}, **place}, margin={"t": 64})
-
-
 def empty(reason: str, height: int = 220, narrow: bool = False) -> go.Figure:
     """Return a figure without axes that says why there is nothing to see yet; `narrow`: in lines for a side column."""
     lines = textwrap.wrap(reason, NARROW) if narrow else [reason]
@@ -165,6 +157,12 @@ def xy(frame: pd.DataFrame, value: str) -> dict[str, NDArray[np.float32]]:
     """Return the coordinates of a curve over epochs, thinned and in four bytes each."""
     drawn = thinned(frame, value)
     return {"x": drawn["at"].to_numpy(np.float32), "y": drawn[value].to_numpy(np.float32)}
+
+
+def middled(name: str, length: int) -> str:
+    """Return a name of at most `length` characters, its start and its end: names of tasks may differ in either."""
+    start = length // 2
+    return name if len(name) <= length else f"{name[:start]}…{name[start + 1 - length :]}"
 
 
 def shortened(name: str, length: int) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels, say_part, xy
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels, xy
 
 MOST_PAIRS = 10
 STRETCHES = 40  # of the epochs drawn: single steps are too noisy to be compared
@@ -32,10 +32,10 @@ def task_conflict(frame: pd.DataFrame, styles: Mapping[str, Style]) -> go.Figure
         own = frame[(frame["task"] == task) & (frame["other"] == other)]
         figure.add_trace(_pair(own, (task, other), styles))
     figure.update_layout(showlegend=True)
-    say_part(figure, len(pairs), len(means), "pairs of tasks, those that conflict most,")
     figure.add_hline(y=0, line={"width": 1.5, "color": NEUTRAL})
     figure.update_yaxes(title_text="cosine [1]", range=[-1.05, 1.05], dtick=0.5)
-    figure.update_xaxes(rangemode="nonnegative", title_text="epoch")
+    part = f"<br>{len(pairs)} of {len(means)} pairs, those that conflict most; all are in the CSV"
+    figure.update_xaxes(rangemode="nonnegative", title_text=f"epoch{part if len(pairs) < len(means) else ''}")
     return figure
 
 

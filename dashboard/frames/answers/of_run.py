@@ -58,9 +58,9 @@ def _without_a_number(known: Summary) -> str:
     broken = [task for task, value in newest.items() if not isfinite(value)]
     if not broken:
         return ""
-    values = "value" if len(broken) == 1 else "values"
-    named = joined_up(broken, MOST_NAMED)
-    return f" There is no newest {values} of {named}: NaN or infinite was recorded, or no image had a label."
+    return (
+        f" The newest epoch gave no number for {joined_up(broken, MOST_NAMED)}: NaN, infinite, or no image had a label."
+    )
 
 
 def _where(zero: float) -> tuple[str, str]:

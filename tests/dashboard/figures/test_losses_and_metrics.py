@@ -47,7 +47,7 @@ def test_no_more_than_twelve_plots() -> None:
 
 def test_long_names_of_tasks_never_cover_one_another() -> None:
     figure = _figure(task="depth_of_the_whole_room_as_seen_by_camera", tasks=6)
-    assert figure.layout.annotations[0].text == "…n_by_camera"
+    assert figure.layout.annotations[0].text == "depth_…amera"
     assert _figure(task="depth_of_the_whole_room_as_seen_by_camera").layout.annotations[0].text.startswith("depth_of")
 
 

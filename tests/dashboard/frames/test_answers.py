@@ -64,9 +64,9 @@ def test_a_newest_value_that_is_no_number_is_said(make_run: MakeRun) -> None:
     run = make_run(tasks=["depth", "seg"])
     write_events(run.path / "events.jsonl", [Event(0.0, 3, 30, "depth", "val", "abs_error", None)])
     told = of_run.train_answer(summary(run), {("depth", "abs_error"): 1.5}, of_run.RunCourse(3))
-    assert "There is no newest value of depth: NaN or infinite was recorded" in told.says
-    assert "seg" not in told.says
-    assert "no newest" not in of_run.train_answer(summary(make_run()), {}, of_run.RunCourse(3)).says
+    assert "The newest epoch gave no number for depth: NaN" in told.says
+    assert "for depth and seg" not in told.says
+    assert "no number" not in of_run.train_answer(summary(make_run()), {}, of_run.RunCourse(3)).says
 
 
 def test_groups_names_the_layer_that_lost_most(make_whole_run: MakeRun) -> None:
