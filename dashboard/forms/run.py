@@ -54,6 +54,7 @@ ABOUT_JOINED = (
     "Names joined by +. In brackets: the fields that a data set is used for; without: all. A name is one from the "
     "list, or one that you registered on the Data page or with `winnow data add`."
 )
+NOT_JOINED = "Nothing was started: the line below `Data sets to join` says what is wrong with these names."
 KIND = ["groups", "scope", "weights", "normalisation", "strength_of"]
 COURSE = ["warm_up", "ramp", "refit", "floor", "removal"]
 LEARNING = ["warm_up", "refit", "floor", "removal", "held_out", "learn_every", "horizon", "learn_tolerance"]
@@ -254,6 +255,9 @@ def _submitted(values: dict[str, Any]) -> Run | None:
     """Draw the button; when it is clicked, start the run or say in one sentence what is wrong."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if not st.button("Start run", key="new_submit", type="primary", icon=":material/play_arrow:"):
+            return None
+        if values["data"].get("sources") == []:
+            st.error(NOT_JOINED, icon=":material/error:")
             return None
         try:
             spec = parse(values)

@@ -53,8 +53,8 @@ def _better(metrics: pd.DataFrame, differ: str) -> str:
         first = known.iloc[0]
         values = " to ".join(measured(float(first[name]), str(first["unit"])) for name in ("a", "b"))
         return f"{says}: {first['task']} {first['label']} goes from {values}."
-    ends = [f"{row['task']} {row['label']} {row['gain']:+.1f} %" for _, row in _ends(ratios).iterrows()]
-    return f"{says}: from {' to '.join(ends)}."
+    ends = [f"{row['task']} {row['label']} {row['gain'] + 0.0:+.1f} %" for _, row in _ends(ratios).iterrows()]
+    return f"{says}: {'from ' if len(ends) > 1 else ''}{' to '.join(ends)}."
 
 
 def _ends(known: pd.DataFrame) -> pd.DataFrame:

@@ -175,7 +175,7 @@ def test_compare_gives_no_gain_between_other_images(make_run: MakeRun) -> None:
     a, b = make_run(), make_run(epochs=2)
     metrics, _, differ = pairs.paired_metrics(a, b)
     told = of_runs.compare_answer(summary(a), summary(b), metrics, pairs.paired_groups(a, b), differ)
-    assert "30 % of the groups of A are zero, 20 % of B. B is better in 0 of 1 metric: from depth" in told.says
+    assert "30 % of the groups of A are zero, 20 % of B. B is better in 0 of 1 metric: depth" in told.says
     assert "both keep 80 %" in told.says
     apart = of_runs.compare_answer(
         summary(a), summary(b), metrics, pairs.paired_groups(a, b), "data_seed 0 in A, 7 in B"
