@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from winnow.dashboard.figures.style import COLOURS, NEUTRAL, empty, escaped, panels, shortened, thinned, xy
+from winnow.dashboard.figures.style import COLOURS, NEUTRAL, empty, escaped, of_all, panels, shortened, thinned, xy
 
 MOST_CURVES = 12  # layers drawn one by one; of a deeper network every k-th
 MOST_LETTERS = 20  # of a name in the legend; where one points, it is whole
@@ -35,7 +35,9 @@ def median_norms(frame: pd.DataFrame) -> go.Figure:
         figure.add_trace(_layer(frame[frame["depth"] == place], colour))
     figure.update_layout(showlegend=True, legend=_BELOW)
     figure.update_yaxes(title_text="median norm of living groups [1]", **_LOG)
-    figure.update_xaxes(rangemode="nonnegative", title_text=f"epoch{_part(len(drawn), depth + 1, 'layers')}")
+    figure.update_xaxes(
+        rangemode="nonnegative", title_text=f"epoch{of_all(len(drawn), depth + 1, 'layers, evenly spread')}"
+    )
     return figure
 
 
@@ -54,13 +56,8 @@ def channel_norms_figure(frame: pd.DataFrame, layer: str) -> go.Figure:
     figure.update_layout(showlegend=True)
     figure.update_yaxes(title_text=f"norm of the groups of {escaped(layer)} [1]", **_LOG)
     drawn, whole = (one["channel"].nunique() for one in (kept, frame))
-    figure.update_xaxes(rangemode="nonnegative", title_text=f"epoch{_part(drawn, whole, 'channels')}")
+    figure.update_xaxes(rangemode="nonnegative", title_text=f"epoch{of_all(drawn, whole, 'channels, evenly spread')}")
     return figure
-
-
-def _part(drawn: int, whole: int, noun: str) -> str:
-    """Say how many of the layers or channels are drawn, where not all are."""
-    return f"<br>{drawn} of {whole} {noun}, evenly spread; all are in the CSV" if drawn < whole else ""
 
 
 _BELOW = {

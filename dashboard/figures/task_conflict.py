@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels, xy
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, of_all, panels, xy
 
 MOST_PAIRS = 10
 STRETCHES = 40  # of the epochs drawn: single steps are too noisy to be compared
@@ -34,8 +34,8 @@ def task_conflict(frame: pd.DataFrame, styles: Mapping[str, Style]) -> go.Figure
     figure.update_layout(showlegend=True)
     figure.add_hline(y=0, line={"width": 1.5, "color": NEUTRAL})
     figure.update_yaxes(title_text="cosine [1]", range=[-1.05, 1.05], dtick=0.5)
-    part = f"<br>{len(pairs)} of {len(means)} pairs, those that conflict most; all are in the CSV"
-    figure.update_xaxes(rangemode="nonnegative", title_text=f"epoch{part if len(pairs) < len(means) else ''}")
+    part = of_all(len(pairs), len(means), "pairs, those that conflict most")
+    figure.update_xaxes(rangemode="nonnegative", title_text=f"epoch{part}")
     return figure
 
 

@@ -107,6 +107,19 @@ def test_a_set_has_the_dots_of_its_tasks_and_empty_sets_have_no_column() -> None
         trace.name: [color != "rgba(128,132,149,0.25)" for color in trace.marker.color] for trace in figure.data[1:]
     }
     assert filled == {"seg": [True, False], "depth": [True, False], "normals": [False, True]}
+    assert figure.layout.xaxis2.title.text == "sets of tasks"
+
+
+def test_sets_and_pairs_beyond_the_bound_are_counted() -> None:
+    sets = pd.DataFrame({"tasks": [f"seg+{place}" for place in range(25)], "size": 2, "channels": 1})
+    assert "20 of 25 sets, the largest" in task_sets(sets, TASKS, LOOKS).layout.xaxis2.title.text
+    pairs = pd.DataFrame(
+        {
+            "layer": "stem", "depth": 0, "one": "a", "other": [f"b{place}" for place in range(15)], "jaccard": 0.5,
+            "chance": 0.3, "one_in_other": 0.5, "other_in_one": 0.5,
+        }
+    )  # fmt: skip
+    assert "12 of 15 pairs" in mask_overlap(pairs).layout.xaxis.title.text
 
 
 def test_overlap_is_drawn_over_the_depth_beside_chance() -> None:

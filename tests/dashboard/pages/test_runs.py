@@ -87,6 +87,22 @@ def test_the_first_run_that_is_started_elsewhere_takes_the_place_of_the_welcome(
     assert len(page.run().dataframe[0].value) == 1
 
 
+def test_the_whole_page_is_drawn_anew_once_a_run_has_another_state(make_run: Callable[..., Run]) -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from winnow.dashboard.pages.runs import page
+
+        st.session_state["times"] = st.session_state.get("times", 0) + 1
+        if st.session_state["times"] == 1:
+            page._followed([(next(iter(page.summaries())).id, "running")])
+            st.text("still the old sentence")
+
+    make_run()
+    page = AppTest.from_function(script, default_timeout=30).run()
+    assert (page.session_state["times"], len(page.text)) == (2, 0)
+
+
 def _names(page: AppTest, place: int = 0) -> list[str]:
     return [unquote(link.partition("#")[2]) for link in page.dataframe[place].value["name"]]
 
