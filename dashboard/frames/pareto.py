@@ -3,7 +3,7 @@
 | function              | rows           | columns                                                                     |
 |-----------------------|----------------|-----------------------------------------------------------------------------|
 | `of_study`, `of_runs` | runs           | group, title, arm, seed, run, cost, reached: what can't be told is left out |
-|                       |                | (`left_out` of all runs says why)                                           |
+|                       |                | (`undrawn_runs` of all runs says why)                                           |
 | `pareto_groups`       | groups of runs | group, title, arm, run (of the first seed), seeds, cost, cost_low,          |
 |                       | that differ in | cost_high, reached, low, high (95 % intervals of the means; infinite for    |
 |                       | the seed alone | one seed), front: whether none is better in both                            |
@@ -89,7 +89,7 @@ def of_runs(known: Sequence[Summary], root: Path, wanted: tuple[str, Metric], co
     return _known(rows)
 
 
-def left_out(known: Sequence[Summary], points: pd.DataFrame, wanted: tuple[str, Metric]) -> dict[str, list[str]]:
+def undrawn_runs(known: Sequence[Summary], points: pd.DataFrame, wanted: tuple[str, Metric]) -> dict[str, list[str]]:
     """Return why some runs are not among the points that `of_runs` made: reason → the names of the runs."""
     drawn, found = set(points["run"]), dict[str, list[str]]()
     for summary in known:

@@ -117,7 +117,7 @@ def _of_runs() -> None:
         title = st.selectbox("Reached", list(wanted), key="pareto_task", width=330)
     task, metric = wanted[title]
     points = pareto.of_runs(known, runs_folder(), (task, metric), cost)
-    _say_left_out(every, known, pareto.left_out(known, points, (task, metric)))
+    _say_left_out(every, known, pareto.undrawn_runs(known, points, (task, metric)))
     _drawn(_figure(points, title, metric.better == "higher", cost), "all runs · validation images, newest epoch", cost)
 
 

@@ -103,7 +103,7 @@ def test_a_run_without_tables_has_no_cost(runs_root: Path) -> None:
     assert Run(run.path).id == run.id
 
 
-def test_left_out(runs_root: Path) -> None:
+def test_undrawn_runs(runs_root: Path) -> None:
     metric = TASKS["segmentation"].metrics[0]
     drawn = write_tables(write_run(runs_root, name="drawn", tasks=["seg"]))
     write_events(drawn.path / "events.jsonl", [Event(0.0, 3, 30, "seg", "val", metric.name, 12.5)])
@@ -115,14 +115,14 @@ def test_left_out(runs_root: Path) -> None:
     (damaged.path / "spec.json").write_text("{")
     points = pareto.of_runs(summaries(), runs_root, ("seg", metric), "macs")
     assert points["run"].tolist() == [drawn.id]
-    assert pareto.left_out(summaries(), points, ("seg", metric)) == {
+    assert pareto.undrawn_runs(summaries(), points, ("seg", metric)) == {
         "description damaged": [damaged.id],
         "cost not known": [uncounted.spec.name],
         f"no value of {metric.label} so far, or not a finite one": [early.spec.name],
         "no task seg": [other.spec.name],
     }
     angle = ("seg", TASKS["normals"].metrics[0])
-    assert "seg is of another kind, or in another unit" in pareto.left_out(summaries(), points.iloc[:0], angle)
+    assert "seg is of another kind, or in another unit" in pareto.undrawn_runs(summaries(), points.iloc[:0], angle)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=12), st.booleans())
