@@ -3,7 +3,7 @@
 | function              | rows           | columns                                                                     |
 |-----------------------|----------------|-----------------------------------------------------------------------------|
 | `of_study`, `of_runs` | runs           | group, title, arm, seed, run, cost, reached: what can't be told is left out |
-|                       |                | (`undrawn_runs` of all runs says why)                                           |
+|                       |                | (`undrawn_runs` of all runs says why)                                       |
 | `pareto_groups`       | groups of runs | group, title, arm, run (of the first seed), seeds, cost, cost_low,          |
 |                       | that differ in | cost_high, reached, low, high (95 % intervals of the means; infinite for    |
 |                       | the seed alone | one seed), front: whether none is better in both                            |
