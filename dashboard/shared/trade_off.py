@@ -123,14 +123,15 @@ def _of_runs() -> None:
 
 def _say_left_out(every: Sequence[Summary], known: Sequence[Summary], reasons: Mapping[str, Sequence[str]]) -> None:
     """Say how many of all runs the figure lacks, which, and why."""
-    others = [one for one in every if one not in known]
+    named = {one.id for one in known}
+    others = [one for one in every if one.id not in named]
     damaged = [one.name for one in others if one.spec is None]
     elsewhere = [one.name for one in others if one.spec is not None]
     why = {"judged on other images": elsewhere, **({"description damaged": damaged} if damaged else {}), **reasons}
     missing = sum(map(len, why.values()))
     if missing:
         parts = "; ".join(f"{reason}: {_named(names)}" for reason, names in why.items() if names)
-        st.caption(plain(f"{missing} of {len(every)} runs are not drawn. {parts[0].upper()}{parts[1:]}."))
+        st.caption(plain(f"Not drawn: {missing} of {len(every)} runs. {parts[0].upper()}{parts[1:]}."))
 
 
 def _named(names: Sequence[str]) -> str:
