@@ -34,7 +34,8 @@ READING = (
     "Move the slider, drag over a chart, or use the arrow keys. Every point is a trained network, here that of the "
     "first seed. Between two points, the nearest one is shown; nothing is interpolated. Metrics: on the validation "
     "images, mean over seeds. Elbow: where the skill begins to fall. One standard error: the sparsest point whose "
-    "skill is within one standard error of the best. Map: one row per layer, from the input at the top."
+    "skill is within one standard error of the best. Map: one row per layer, from the input at the top. "
+    "At most the first four tasks have a chart of their own."
 )
 _mount = st.components.v2.component(
     "winnow_path_scrubber", html=markup("path.html"), css=style("path.css"), js=script("path.js")

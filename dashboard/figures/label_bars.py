@@ -13,7 +13,8 @@ from winnow.engine.explain.usage import DEAD, IDLE, SHARED, all_labels
 
 READING = (
     "One bar per layer, from the input at the top. Shared: the share of its channels that several tasks use. In a "
-    "task's colour: that only this task uses. Idle: alive, but no task relies on it. Dead: exactly zero."
+    "task's colour: that only this task uses. Idle: no task relies on it. Dead: of no effect on "
+    "any task, because its weights are zero or because it is silent on these images."
 )
 PATTERNS = ("", "\\", ".", "-")  # a task's, by its marker, so that nothing is said by colour alone
 

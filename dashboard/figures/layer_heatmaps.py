@@ -12,6 +12,7 @@ from winnow.dashboard.figures.style import empty, escaped, panels
 
 DIVERGING = ((0.0, "#C2571A"), (0.5, "#9AA0AC"), (1.0, "#1F6FB2"))  # orange, grey, blue: of −1, 0, 1
 SHOWN = {"cosine": "gradients: cosine", "transfer": "ablations: rank correlation"}
+LETTERS_BELOW = 60  # of the names of all pairs, side by side below a map
 MOST_NUMBERS = 120  # with a number in each
 AFFINITY_READING = (
     "One row per layer, one column per pair of tasks. Left: the cosine between the gradients of their losses at the "
@@ -37,27 +38,36 @@ def layer_affinity(frame: pd.DataFrame) -> go.Figure:
     layers = frame.drop_duplicates("layer")
     pairs = list(dict.fromkeys(zip(frame["task"], frame["other"], strict=True)))
     figure = panels(1, 2, list(SHOWN.values()), height=rows_height(len(layers)))
-    named = frame.assign(pair=pd.Series(list(zip(frame["task"], frame["other"], strict=True)), frame.index, object))
+    paired = frame.assign(pair=pd.Series(list(zip(frame["task"], frame["other"], strict=True)), frame.index, object))
     for column, figured in enumerate(SHOWN, start=1):
         grid = (
-            named.pivot(index="layer", columns="pair", values=figured).reindex(layers["layer"]).reindex(columns=pairs)
+            paired.pivot(index="layer", columns="pair", values=figured).reindex(layers["layer"]).reindex(columns=pairs)
         )
-        _affinity_map(figure, grid.to_numpy(np.float32), column, layers)
-    words = [f"{escaped(str(one))} – {escaped(str(other))}" for one, other in pairs]
-    figure.update_xaxes(tickvals=np.arange(len(pairs)), ticktext=words, showgrid=False, tickangle=0)
+        _affinity_map(figure, grid, column, layers)
+    words = [f"{one} – {other}" for one, other in pairs]
+    named = sum(map(len, words)) <= LETTERS_BELOW
+    figure.update_xaxes(
+        tickvals=np.arange(len(pairs)) if named else [],
+        ticktext=[escaped(word) for word in words] if named else [],
+        title_text=None if named else f"{len(pairs)} pairs of tasks; point at a cell for its pair",
+        showgrid=False,
+        tickangle=0,
+    )
     figure.update_yaxes(**layer_axis(layers))
     figure.update_yaxes(showticklabels=False, col=2)
     return figure
 
 
-def _affinity_map(figure: go.Figure, values: np.ndarray, column: int, layers: pd.DataFrame) -> None:
+def _affinity_map(figure: go.Figure, grid: pd.DataFrame, column: int, layers: pd.DataFrame) -> None:
+    values = grid.to_numpy(np.float32)
     bar: dict[str, Any] = {"thickness": 12, "outlinewidth": 0, "tickvals": [-1, 0, 1]}
     count, hover = ("", "") if column == 1 else (" (%{customdata[1]})", "<br>from %{customdata[1]} channels")
-    about = [[escaped(str(row.layer)), row.ablated] for row in layers.itertuples()]
+    pairs = [" – ".join(escaped(str(task)) for task in pair) for pair in grid.columns]
+    about = [[[escaped(str(row.layer)), row.ablated, pair] for pair in pairs] for row in layers.itertuples()]
     figure.add_trace(
         go.Heatmap(
             z=values,
-            customdata=np.repeat(np.array(about, object)[:, None], values.shape[1], axis=1),
+            customdata=np.array(about, object),
             colorscale=[list(stop) for stop in DIVERGING],
             zmin=-1,
             zmax=1,
@@ -67,7 +77,7 @@ def _affinity_map(figure: go.Figure, values: np.ndarray, column: int, layers: pd
             colorbar={**bar, "title": {"text": "[1]"}, "len": 0.5},
             texttemplate=f"%{{z:.2f}}{count}" if values.size <= MOST_NUMBERS else None,
             textfont={"size": 11},
-            hovertemplate=f"%{{customdata[0]}}<br>%{{z:.2f}}{hover}<extra></extra>",
+            hovertemplate=f"%{{customdata[0]}}<br>%{{customdata[2]}}<br>%{{z:.2f}}{hover}<extra></extra>",
         ),
         row=1,
         col=column,

@@ -7,9 +7,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from winnow.dashboard.figures.style import COLOURS, NEUTRAL, empty, escaped, panels, thinned, xy
+from winnow.dashboard.figures.style import COLOURS, NEUTRAL, empty, escaped, of_all, panels, shortened, thinned, xy
 
 MOST_CURVES = 12  # layers drawn one by one; of a deeper network every k-th
+MOST_LETTERS = 20  # of a name in the legend; where one points, it is whole
 MOST_POINTS = 8000  # of all channels of a layer together
 LAYERS_READING = (
     "Each curve is a layer, from the input (violet) to the output (green): the median norm of its living groups. It "
@@ -26,15 +27,17 @@ def median_norms(frame: pd.DataFrame) -> go.Figure:
     """Draw `frame` (at, layer, depth, median, alive, total) as one curve per layer, at most `MOST_CURVES`."""
     if frame.empty:
         return empty("The norms are recorded after each epoch.", height=400)
-    figure = panels(height=400)
+    figure = panels(height=520)
     depth = int(frame["depth"].max())
     drawn = np.unique(np.linspace(0, depth, min(depth + 1, MOST_CURVES)).round().astype(int))
     colours = sample_colorscale("viridis", (0.2 + 0.5 * drawn / max(depth, 1)).tolist())
     for place, colour in zip(drawn, colours, strict=True):
         figure.add_trace(_layer(frame[frame["depth"] == place], colour))
-    figure.update_layout(showlegend=True, legend={"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top"})
+    figure.update_layout(showlegend=True, legend=_BELOW)
     figure.update_yaxes(title_text="median norm of living groups [1]", **_LOG)
-    figure.update_xaxes(rangemode="nonnegative", title_text=f"epoch{_part(len(drawn), depth + 1, 'layers')}")
+    figure.update_xaxes(
+        rangemode="nonnegative", title_text=f"epoch{of_all(len(drawn), depth + 1, 'layers, evenly spread')}"
+    )
     return figure
 
 
@@ -53,29 +56,30 @@ def channel_norms_figure(frame: pd.DataFrame, layer: str) -> go.Figure:
     figure.update_layout(showlegend=True)
     figure.update_yaxes(title_text=f"norm of the groups of {escaped(layer)} [1]", **_LOG)
     drawn, whole = (one["channel"].nunique() for one in (kept, frame))
-    figure.update_xaxes(rangemode="nonnegative", title_text=f"epoch{_part(drawn, whole, 'channels')}")
+    figure.update_xaxes(rangemode="nonnegative", title_text=f"epoch{of_all(drawn, whole, 'channels, evenly spread')}")
     return figure
 
 
-def _part(drawn: int, whole: int, noun: str) -> str:
-    """Say how many of the layers or channels are drawn, where not all are."""
-    return f" · {drawn} of {whole} {noun}, evenly spread; all are in the CSV" if drawn < whole else ""
-
-
+_BELOW = {
+    "entrywidth": 0.5,
+    "entrywidthmode": "fraction",
+    "y": -0.22,
+    "yanchor": "top",
+}  # two names a row, at any width
 _LOG: dict[str, Any] = {"type": "log", "exponentformat": "power", "dtick": 1, "minor": {"showgrid": False}}
 
 
 def _layer(own: pd.DataFrame, colour: str) -> go.Scatter:
-    name = escaped(str(own["layer"].iloc[0]))
+    name = str(own["layer"].iloc[0])
     alive = thinned(own, "median")[["alive", "total"]].to_numpy(np.int32)
     return go.Scatter(
         **xy(own, "median"),
-        name=name,
+        name=escaped(shortened(name, MOST_LETTERS)),
         mode="lines+markers" if len(own) <= 60 else "lines",
         line={"color": colour, "width": 2},
         marker={"size": 4},
         customdata=alive,
-        hovertemplate=f"{name}<br>epoch %{{x:.0f}}<br>median norm %{{y:.3g}}<br>"
+        hovertemplate=f"{escaped(name)}<br>epoch %{{x:.0f}}<br>median norm %{{y:.3g}}<br>"
         "%{customdata[0]} of %{customdata[1]} alive<extra></extra>",
     )
 

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels, xy
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, middled, panels, xy
 from winnow.engine.runs.quantities import Metric
 
 HALF = 0.6  # of the height: below it are the titles of the second row
+LETTERS_ABOVE = 72  # of the names of all tasks together, above their plots
 MOST_TASKS = 6  # two plots each: twelve plots are what a page can draw
 READING = (
     "Top: loss on the training images (thin) and on the validation images (bold, marked). Bottom, where it is "
@@ -22,14 +23,19 @@ def losses_and_metrics(
 ) -> go.Figure:
     """Draw `frame` (at, task, split, quantity, value) as two rows of small multiples.
 
-    The first `MOST_TASKS` tasks are drawn; the frame's download holds the others.
+    The first `MOST_TASKS` tasks are drawn, which is said; the frame's download holds the others.
     """
     drawn = list(tasks)[:MOST_TASKS]
     if frame.empty or not drawn:
         return empty("The first loss is recorded a tenth into the first epoch.")
     rows = 2 if any(_has(frame, task, metric) for task, metric in drawn) else 1
     below = [_title(metric) for _, metric in drawn][: len(drawn) * (rows - 1)]
-    figure = panels(rows, len(drawn), [*(task for task, _ in drawn), *below], height=240 * rows)
+    names = [middled(task, max(12, LETTERS_ABOVE // len(drawn))) for task, _ in drawn]
+    figure = panels(rows, len(drawn), [*names, *below], height=240 * rows)
+    if len(drawn) < len(tasks):
+        text = f"{len(drawn)} of {len(tasks)} tasks are drawn; all are in the CSV"
+        place = {"x": 0, "xref": "paper", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 4}}
+        figure.update_layout(title={"text": text, "font": {"size": 12}, **place}, margin={"t": 64})
     figure.update_annotations(font={"size": 12}, selector=lambda note: note.y < HALF)
     for column, (task, metric) in enumerate(drawn, start=1):
         own = frame[frame["task"] == task]

@@ -5,9 +5,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from winnow.dashboard.figures.overlap_axes import by_chance, set_overlap_axes
-from winnow.dashboard.figures.style import COLOURS, DASHES, MARKERS, empty, escaped, panels
+from winnow.dashboard.figures.style import COLOURS, DASHES, MARKERS, empty, escaped, middled, of_all, panels
 
 MOST_PAIRS = 12
+LETTERS_EACH = 48  # of what a run is called in the legend
 READING = (
     "One curve per pair of runs, from the input to the output: channels that survive in both ÷ channels that survive "
     "in either. Grey, dotted: what two random sets of the same sizes would share. Where a curve falls to its grey "
@@ -20,12 +21,17 @@ def mask_overlap(frame: pd.DataFrame) -> go.Figure:
     if frame.empty:
         return empty("Choose two runs or more whose networks have the same layers.", height=340)
     figure = panels(height=420)
-    pairs = list(dict.fromkeys(zip(frame["one"], frame["other"], strict=True)))[:MOST_PAIRS]
+    every = list(dict.fromkeys(zip(frame["one"], frame["other"], strict=True)))
+    pairs = every[:MOST_PAIRS]
     for place, (one, other) in enumerate(pairs):
         own = frame[(frame["one"] == one) & (frame["other"] == other)]
         figure.add_trace(by_chance(own.set_index("depth")["chance"], named=place == 0))
-        figure.add_trace(_pair(own, f"{escaped(str(one))} – {escaped(str(other))}", place))
+        figure.add_trace(
+            _pair(own, " – ".join(escaped(middled(str(run), LETTERS_EACH)) for run in (one, other)), place)
+        )
     set_overlap_axes(figure, frame)
+    if part := of_all(len(pairs), len(every), "pairs"):
+        figure.update_xaxes(title_text=f"layer, from the input to the output{part}")
     return figure
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.style import COLOURS, NEUTRAL, SMALLER, empty, escaped, panels, shortened
+from winnow.dashboard.figures.style import COLOURS, NEUTRAL, SMALLER, empty, escaped, of_all, panels, shortened
 
 LOOKS = {"dense": ("from the dense network", COLOURS[0], "circle"), "arm": ("from another arm", COLOURS[1], "square")}
 READING = (
@@ -74,7 +74,8 @@ def _said(row: pd.Series) -> str:
 
 def class_changes(frame: pd.DataFrame) -> go.Figure:
     """Draw `frame` (frames.who_pays.class_changes), at most the first 40 classes."""
-    known = frame[frame["change"].notna()].head(MOST_CLASSES).reset_index(drop=True)
+    judged = frame[frame["change"].notna()]
+    known = judged.head(MOST_CLASSES).reset_index(drop=True)
     if known.empty:
         return empty("No class was judged image by image.")
     figure = panels(height=100 + 24 * len(known))
@@ -84,7 +85,8 @@ def class_changes(frame: pd.DataFrame) -> go.Figure:
             figure.add_trace(_class_points(own, name, colour))
     figure.add_vline(x=0, line={"width": 1.5, "color": NEUTRAL})
     figure.update_layout(showlegend=True)
-    figure.update_xaxes(title_text="change of the IoU, right is better [percentage points]")
+    part = of_all(len(known), len(judged), "classes")
+    figure.update_xaxes(title_text=f"change of the IoU, right is better [percentage points]{part}")
     figure.update_yaxes(
         tickvals=np.arange(len(known)),
         ticktext=[escaped(shortened(str(name), 24)) for name in known["name"]],

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from winnow.dashboard.figures.cell_points import HOVER, RING, carried
-from winnow.dashboard.figures.style import empty, escaped, panels
+from winnow.dashboard.figures.style import empty, escaped, of_all, panels
 from winnow.dashboard.frames.cells import Cell
 
 MOST_POINTS = 1800  # SVG points
@@ -37,7 +37,8 @@ def relevance_against_ablation(
             figure.add_trace(ring)
     axis = {"type": "log", "exponentformat": "power", "dtick": 1, "minor": {"showgrid": False}}
     figure.update_layout(clickmode="event", margin={"t": 12})
-    figure.update_xaxes(title_text=f"relevance for {escaped(task)}", **axis)
+    part = of_all(len(drawn), len(frame), "channels, the most relevant")
+    figure.update_xaxes(title_text=f"relevance for {escaped(task)}{part}", **axis)
     figure.update_yaxes(title_text="measured effect of switching it off", **axis)
     return figure
 

@@ -159,6 +159,17 @@ def xy(frame: pd.DataFrame, value: str) -> dict[str, NDArray[np.float32]]:
     return {"x": drawn["at"].to_numpy(np.float32), "y": drawn[value].to_numpy(np.float32)}
 
 
+def of_all(drawn: int, whole: int, noun: str) -> str:
+    """Say in a second line of an axis's title how many of the layers, say, are drawn, where not all are."""
+    return f"<br>{drawn:,} of {whole:,} {noun}; all are in the CSV" if drawn < whole else ""
+
+
+def middled(name: str, length: int) -> str:
+    """Return a name of at most `length` characters, its start and its end: names of tasks may differ in either."""
+    start = length // 2
+    return name if len(name) <= length else f"{name[:start]}…{name[start + 1 - length :]}"
+
+
 def shortened(name: str, length: int) -> str:
     """Return a name of at most `length` characters, the end of a longer one, which says more than its start.
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels, xy
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, of_all, panels, xy
 
 MOST_PAIRS = 10
 STRETCHES = 40  # of the epochs drawn: single steps are too noisy to be compared
@@ -26,14 +26,16 @@ def task_conflict(frame: pd.DataFrame, styles: Mapping[str, Style]) -> go.Figure
     if frame.empty:
         return empty("The conflict is recorded every few steps, where a run has two tasks or more.", height=340)
     figure = panels(height=340)
-    pairs = frame.groupby(["task", "other"], sort=False)["cosine"].mean().nsmallest(MOST_PAIRS).index
+    means = frame.groupby(["task", "other"], sort=False)["cosine"].mean()
+    pairs = means.nsmallest(MOST_PAIRS).index
     for task, other in pairs:
         own = frame[(frame["task"] == task) & (frame["other"] == other)]
         figure.add_trace(_pair(own, (task, other), styles))
     figure.update_layout(showlegend=True)
     figure.add_hline(y=0, line={"width": 1.5, "color": NEUTRAL})
     figure.update_yaxes(title_text="cosine [1]", range=[-1.05, 1.05], dtick=0.5)
-    figure.update_xaxes(rangemode="nonnegative", title_text="epoch")
+    part = of_all(len(pairs), len(means), "pairs, those that conflict most")
+    figure.update_xaxes(rangemode="nonnegative", title_text=f"epoch{part}")
     return figure
 
 

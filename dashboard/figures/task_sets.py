@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, of_all, panels
 from winnow.engine.explain.usage import JOIN
 
 MOST_SETS = 20
@@ -20,7 +20,8 @@ def task_sets(frame: pd.DataFrame, tasks: Sequence[str], looks: Mapping[str, Sty
     """Draw `frame` (tasks, size, channels), the largest set first."""
     if frame.empty or not frame["channels"].any():
         return empty("No task uses a channel here.", height=300)
-    drawn = frame[frame["channels"] > 0].head(MOST_SETS)
+    known = frame[frame["channels"] > 0]
+    drawn = known.head(MOST_SETS)
     figure = panels(2, 1, height=300 + 26 * len(tasks))
     columns = np.arange(len(drawn), dtype=np.float32)
     figure.add_trace(_bars(drawn, columns, looks), row=1, col=1)
@@ -39,7 +40,7 @@ def task_sets(frame: pd.DataFrame, tasks: Sequence[str], looks: Mapping[str, Sty
         col=1,
     )
     figure.update_xaxes(showticklabels=False, showgrid=False, range=[-0.6, max(len(drawn), 4) - 0.4])
-    figure.update_xaxes(title_text="sets of tasks", row=2, col=1)
+    figure.update_xaxes(title_text=f"sets of tasks{of_all(len(drawn), len(known), 'sets, the largest')}", row=2, col=1)
     return figure
 
 

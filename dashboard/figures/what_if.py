@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, of_all, panels
 
 MOST_TASKS = 4
 OF = {"groups": "channels", "parameters": "parameters", "macs": "MACs"}
@@ -27,8 +27,9 @@ class Place:
 
 
 def what_if(frame: pd.DataFrame, styles: Mapping[str, Style], place: Place) -> go.Figure:
-    """Draw `frame` (dashboard.frames.what_if.what_if_points), the first four tasks of it."""
-    named = list(dict.fromkeys(frame["task"]))[:MOST_TASKS]
+    """Draw `frame` (dashboard.frames.what_if.what_if_points), the first four tasks of it, which is said."""
+    every = list(dict.fromkeys(frame["task"]))
+    named = every[:MOST_TASKS]
     if not named:
         return empty("The sweep comes with the criteria norm and relevance.")
     figure = panels(1, len(named), _titles(frame, named), height=320)
@@ -44,6 +45,8 @@ def what_if(frame: pd.DataFrame, styles: Mapping[str, Style], place: Place) -> g
     low, high = float(frame[place.of].min()), float(frame[place.of].max())
     margin = 0.05 * max(high - low, 1.0)
     figure.update_xaxes(title_text=f"{OF[place.of]} removed [%]", range=[low - margin, high + margin])
+    if part := of_all(len(named), len(every), "tasks"):
+        figure.update_xaxes(title_text=f"{OF[place.of]} removed [%]{part}", col=1)
     return figure
 
 

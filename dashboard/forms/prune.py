@@ -7,9 +7,9 @@ everything again, and nothing is written or started unless it agrees.
 import streamlit as st
 
 from winnow.dashboard.forms.starting import start_job
-from winnow.dashboard.forms.widgets import Values, field_row, field_widget
+from winnow.dashboard.forms.widgets import Values, field_row, field_widget, one_of
 from winnow.dashboard.frames.layer_sensitivity import sensitivities, sensitivity_called, sensitivity_spec
-from winnow.dashboard.shared.entries import entered, entered_options, entered_place
+from winnow.dashboard.shared.entries import entered_options, entered_place
 from winnow.dashboard.shared.formatting import CRITERIA
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
@@ -49,14 +49,7 @@ def _what(run: Run) -> tuple[Criterion, Values]:
     """Ask what to remove, down to which budget, and which heads stay."""
     columns = st.columns([2, 1, 2], vertical_alignment="bottom")
     with columns[0]:
-        criterion: Criterion = st.segmented_control(
-            "Remove",
-            list(CRITERIA),
-            format_func=CRITERIA.__getitem__,
-            default=entered(f"{FORM}_criterion", "zeros"),
-            required=True,
-            key=f"{FORM}_criterion",
-        )
+        criterion: Criterion = one_of("Remove", CRITERIA, f"{FORM}_criterion", "zeros")
     values: Values = {}
     if criterion != "zeros":
         with columns[1]:

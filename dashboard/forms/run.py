@@ -15,7 +15,16 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from winnow.dashboard.forms.starting import start_run
-from winnow.dashboard.forms.widgets import NOTHING, Usual, Values, field_label, field_row, field_widget, option_label
+from winnow.dashboard.forms.widgets import (
+    NOTHING,
+    Usual,
+    Values,
+    field_label,
+    field_row,
+    field_widget,
+    one_of,
+    option_label,
+)
 from winnow.dashboard.shared.entries import any_entered, entered, entered_options, entered_place
 from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.data.catalog import DATASETS
@@ -45,6 +54,7 @@ ABOUT_JOINED = (
     "Names joined by +. In brackets: the fields that a data set is used for; without: all. A name is one from the "
     "list, or one that you registered on the Data page or with `winnow data add`."
 )
+NOT_JOINED = "Nothing was started: the line below `Data sets to join` says what is wrong with these names."
 KIND = ["groups", "scope", "weights", "normalisation", "strength_of"]
 COURSE = ["warm_up", "ramp", "refit", "floor", "removal"]
 LEARNING = ["warm_up", "refit", "floor", "removal", "held_out", "learn_every", "horizon", "learn_tolerance"]
@@ -86,11 +96,9 @@ def _data() -> tuple[Values, list[str]]:
     entry = own.get(name, {"dataset": name})
     spec = DATASETS[entry["dataset"]]
     left.caption(plain(spec.summary if name in DATASETS else f"{entry['dataset']}, in {entry['root']}"))
-    usual = Usual(name, {option: value for option, value in entry.items() if option != "dataset"})
-    values = {
-        "dataset": entry["dataset"],
-        **field_row(spec, _besides("dataset", spec.asked()), usual=usual),
-    }
+    options = _besides("dataset", spec.asked())
+    usual = Usual(name, {option: entry.get(option) for option in options})
+    values = {"dataset": entry["dataset"], **field_row(spec, options, usual=usual)}
     return values, _tasks(right, name, values)
 
 
@@ -160,18 +168,10 @@ def _essentials(usual: Mapping[str, Any], dataset: str) -> tuple[Values, Values]
 
 def _sparsity() -> tuple[Way, Values]:
     """Ask for a target or for a strength; return which, and the fields of the penalty that say it."""
+    way: Way = one_of("Sparsity", WAYS, "new_way", "target")
     columns = st.columns(4, vertical_alignment="bottom")
-    with columns[0]:
-        way: Way = st.segmented_control(
-            "Sparsity",
-            list(WAYS),
-            format_func=WAYS.__getitem__,
-            default=entered("new_way", "target"),
-            required=True,
-            key="new_way",
-        )
     values: Values = {}
-    with columns[1]:
+    with columns[0]:
         if way == "target":
             values["target"] = field_widget(PenaltySpec, "target", USUAL_TARGET)
         elif way == "learned":
@@ -179,10 +179,10 @@ def _sparsity() -> tuple[Way, Values]:
         else:
             values["strength"] = field_widget(PenaltySpec, "strength")
     if way == "target":
-        with columns[2]:
+        with columns[1]:
             values["target_of"] = field_widget(PenaltySpec, "target_of")
     if values.get("target_of") == "latency":
-        with columns[3]:
+        with columns[2]:
             values["latency_batch"] = field_widget(PenaltySpec, "latency_batch")
     st.caption(MEANINGS[way])
     return way, values
@@ -255,6 +255,9 @@ def _submitted(values: dict[str, Any]) -> Run | None:
     """Draw the button; when it is clicked, start the run or say in one sentence what is wrong."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if not st.button("Start run", key="new_submit", type="primary", icon=":material/play_arrow:"):
+            return None
+        if values["data"].get("sources") == []:
+            st.error(NOT_JOINED, icon=":material/error:")
             return None
         try:
             spec = parse(values)

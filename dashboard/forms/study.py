@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from winnow.dashboard.forms.widgets import Values, field_row, field_widget
+from winnow.dashboard.forms.widgets import Values, field_row, field_widget, one_of
 from winnow.dashboard.frames.cost import per_epoch
 from winnow.dashboard.shared.entries import entered, entered_options, entered_place
 from winnow.dashboard.shared.formatting import duration, level_word, plain, sentence
@@ -67,15 +67,7 @@ class Planned:
 
 def new_study() -> Study | None:
     """Draw the form; return the study that it has just created and started, if it has."""
-    kind: Kind = st.segmented_control(
-        "What",
-        list(KINDS),
-        format_func=KINDS.__getitem__,
-        default=entered("study_kind", "path"),
-        required=True,
-        key="study_kind",
-        label_visibility="collapsed",
-    )
+    kind: Kind = one_of("What", KINDS, "study_kind", "path", quiet=True)
     st.caption(MEANINGS[kind])
     values = {"kind": kind, **_common(kind), **(_of_study() if kind == "study" else {})}
     if kind == "tailor":

@@ -7,7 +7,7 @@ is sent with the next click. An optional field that is left empty is not set.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import streamlit as st
 from annotated_types import Ge, Gt, Le, Lt, MaxLen
@@ -80,11 +80,11 @@ LABELS = {
     "distillation": "Imitation [0–1]",
     "workers": "Runs at a time",
     "latency": "Time the smaller network",
-    "blocks": "Widths in blocks",
     "warm": "Warm start",
     "snapshots": "Keep a network every [%]",
 }
 Values = dict[str, Any]
+Option = TypeVar("Option", bound=str)
 
 
 def field_widget(model: type[BaseModel], name: str, default: Any = None, form: str = "new") -> Any:
@@ -110,9 +110,25 @@ def field_widget(model: type[BaseModel], name: str, default: Any = None, form: s
     return _number(label, default, info, about)
 
 
+def one_of(label: str, names: Mapping[Option, str], key: str, usual: Option, quiet: bool = False) -> Option:
+    """Let the user choose one of a few options (option → name), which redraws the page; `quiet` hides the label."""
+    return st.segmented_control(
+        label,
+        list(names),
+        format_func=names.__getitem__,
+        default=entered(key, usual, names.__contains__),
+        required=True,
+        key=key,
+        label_visibility="collapsed" if quiet else "visible",
+    )
+
+
 @dataclass(frozen=True)
 class Usual:
-    """Defaults that a data set has of its own, by field; each has a widget of its own, so that a choice changes it."""
+    """Fields that a data set has of its own, with its defaults, None for that of the field.
+
+    Each has a widget of its own: what was entered for one data set is never taken for another.
+    """
 
     dataset: str
     values: Mapping[str, Any]
@@ -177,12 +193,13 @@ def _number(label: str, default: float | None, info: FieldInfo, about: Values) -
     scale: Values = {"step": 1} if kind is int else {"step": _step(default, high), "format": _format(default)}
     empty: Values = {"placeholder": "not set"} if NoneType in kinds else {}
     usual = None if default is None else kind(default)
-    held = entered(str(about["key"]), usual)
-    if held is not None and not (low is None or held >= low) & (high is None or held <= high):
-        held = usual  # entered where other bounds held
+
+    def within(held: float | None) -> bool:  # it may have been entered where other bounds held
+        return held is None or ((low is None or held >= low) and (high is None or held <= high))
+
     value: float | None = st.number_input(
         label,
-        value=held,
+        value=entered(str(about["key"]), usual, within),
         min_value=low,
         max_value=high,
         **scale,

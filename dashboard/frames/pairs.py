@@ -30,6 +30,7 @@ SPLITS = ("test", "kept", "val")
 IN_WORDS = {"test": "test images", "kept": "validation images", "val": "validation images, newest epoch"}
 METRICS = ["task", "metric", "label", "unit", "better", "a", "b", "difference", "gain"]
 MOST_GAIN = 300.0  # % of A's value
+MOST_SAID = 200  # characters of a part of a description
 NO_RATIO = "r2"
 Key = tuple[str, str]
 
@@ -76,7 +77,14 @@ def pair_other_images(a: Run, b: Run, split: str) -> str:
         )
     own = {name for name in {**one, **other} if name.startswith(LABELS_OF) and (name not in one or name not in other)}
     names = [name for name in {**one, **other} if one.get(name) != other.get(name) and name not in own]
-    return ", ".join(f"{name} {one.get(name, '–')} in A, {other.get(name, '–')} in B" for name in names)
+    if "dataset" in names:
+        names = ["dataset"]  # each has options of its own
+    return ", ".join(_told(name, str(one.get(name, "–")), str(other.get(name, "–"))) for name in names)
+
+
+def _told(name: str, a: str, b: str) -> str:
+    """Say what a part of two descriptions is, but not where it fills the page."""
+    return f"{name} {a} in A, {b} in B" if max(len(a), len(b)) <= MOST_SAID else f"{name} (see Descriptions)"
 
 
 def shape(run: Run) -> tuple[Layer, ...]:

@@ -3,6 +3,7 @@
 | function              | rows           | columns                                                                     |
 |-----------------------|----------------|-----------------------------------------------------------------------------|
 | `of_study`, `of_runs` | runs           | group, title, arm, seed, run, cost, reached: what can't be told is left out |
+|                       |                | (`undrawn_runs` of all runs says why)                                       |
 | `pareto_groups`       | groups of runs | group, title, arm, run (of the first seed), seeds, cost, cost_low,          |
 |                       | that differ in | cost_high, reached, low, high (95 % intervals of the means; infinite for    |
 |                       | the seed alone | one seed), front: whether none is better in both                            |
@@ -86,6 +87,27 @@ def of_runs(known: Sequence[Summary], root: Path, wanted: tuple[str, Metric], co
         reached = summary.newest.get((task, metric.name), np.nan)
         rows.append([alike, summary.name, "", summary.spec.seed, summary.id, left, reached])
     return _known(rows)
+
+
+def undrawn_runs(known: Sequence[Summary], points: pd.DataFrame, wanted: tuple[str, Metric]) -> dict[str, list[str]]:
+    """Return why some runs are not among the points that `of_runs` made: reason → the names of the runs."""
+    drawn, found = set(points["run"]), dict[str, list[str]]()
+    for summary in known:
+        if summary.id not in drawn:
+            found.setdefault(_why_left_out(summary, *wanted), []).append(summary.name)
+    return found
+
+
+def _why_left_out(summary: Summary, task: str, metric: Metric) -> str:
+    if summary.spec is None:
+        return "description damaged"
+    if task not in summary.spec.tasks:
+        return f"no task {task}"
+    if metric not in metrics(summary.spec.fields[task]):
+        return f"{task} is of another kind, or in another unit"
+    if not np.isfinite(summary.newest.get((task, metric.name), np.nan)):
+        return f"no value of {metric.label} so far, or not a finite one"
+    return "cost not known"
 
 
 def pareto_groups(points: pd.DataFrame, higher: bool) -> pd.DataFrame:

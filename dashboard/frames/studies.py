@@ -17,7 +17,9 @@ import pandas as pd
 
 from winnow.dashboard.frames.file_versions import Version
 from winnow.dashboard.frames.stored_tables import stored, stored_version
+from winnow.dashboard.frames.tables import column
 from winnow.dashboard.shared.formatting import STATES, level_word
+from winnow.engine.runs.quantities import metrics
 from winnow.engine.runs.study import COLUMNS as MEMBERS
 from winnow.engine.runs.study import Study, list_studies
 from winnow.engine.specs.frozen import SpecError
@@ -139,12 +141,17 @@ def tailored_and_plain(study: Study, split: str = "test") -> pd.DataFrame:
             continue
         change = [row["difference"], row["difference_low"], row["difference_high"]]
         reached = [_spread(plain["mean"][name], plain["std"][name]), _spread(row["mean"], row["std"])]
-        rows.append([_said(name), *reached, _changed(change, int(row["pairs"])), int(row["pairs"])])
+        rows.append([_said(study, name), *reached, _changed(change, int(row["pairs"])), int(row["pairs"])])
     return pd.DataFrame(rows, columns=pd.Index(["quantity", "plain", "tailored", "difference", "seeds"]))
 
 
-def _said(quantity: str) -> str:
+def _said(study: Study, quantity: str) -> str:
+    """Return what a quantity of the summary is called: a metric by its task, its label and its unit."""
     words = {"parameters": "parameters", "macs": "MACs", "delta.dense.main": "Δ_m [%]"}
+    fields = study.spec.base.fields
+    words |= {
+        f"{task}.{own.name}": column(task, own) for task in study.spec.base.tasks for own in metrics(fields[task])
+    }
     return words.get(quantity, quantity.replace(".", " ", 1))
 
 

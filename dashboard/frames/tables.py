@@ -31,7 +31,11 @@ SHORT = {"group": "groups", "parameter": "params", "mac": "MACs", "latency": "la
 def runs(summaries: Sequence[Summary]) -> pd.DataFrame:
     """Return one row per run."""
     images = image_sets(summaries)
-    return pd.DataFrame([_row(one, images.get(one.id, "–")) for one in summaries]).reset_index(drop=True)
+    frame = pd.DataFrame([_row(one, images.get(one.id, "–")) for one in summaries]).reset_index(drop=True)
+    results = [name for name in metric_columns(summaries) if name in frame]
+    around = [name for name in frame.columns if name not in results]
+    place = around.index("images") if around else 0
+    return frame[[*around[:place], *results, *around[place:]]]
 
 
 def metric_columns(summaries: Sequence[Summary]) -> dict[str, Metric]:

@@ -11,7 +11,7 @@ from winnow.dashboard.figures import (
 from winnow.dashboard.frames import explanations, leads, reliance, trust
 from winnow.dashboard.frames.answers import of_use
 from winnow.dashboard.frames.concepts import concept_table
-from winnow.dashboard.report.of_images import CHANNELS, PIXELS, SPLIT_WORDS, channels_answer, pixels_seen
+from winnow.dashboard.report.of_images import CHANNELS, PIXELS, SPLIT_WORDS, channels_answer, drawn_tasks, pixels_seen
 from winnow.dashboard.report.of_run import outdated
 from winnow.dashboard.report.parts import Badge, Figure, ReportSection, ReportTable, Shown
 from winnow.dashboard.shared import explanation_figures
@@ -21,7 +21,6 @@ from winnow.engine.runs.run import Run
 
 LEADS, RELIES, TRUE = "Who leads which channels?", "What does each task rely on?", "Is it true?"
 NONE = "This run has not been explained yet, so this report does not say what its tasks rely on."
-MOST_TASKS = 6  # with figures; the files hold all
 MEDIANS = "Medians over layers and tasks, as the badge judges them."
 JUDGED = {
     "method": "method",
@@ -89,16 +88,17 @@ def _relied(work: DerivedJob) -> ReportSection:
     names, method = explanations.explained_tasks(work), explanations.methods(work)[0]
     said: list[str] = []
     shown: list[Shown] = []
+    drawn, left_out = drawn_tasks(names)
     for task in names:
         frame = reliance.ranked(work, method, task)
         says = of_use.explain_answer(task, frame, trust.verdict(work, method, (task,))[0]).says
         said.append(says)
-        if len(shown) < MOST_TASKS:
+        if task in drawn:
             chart = explanation_figures.top_chart(work, MethodView(method, task))
             shown.append(Figure(f"top_channels_{task}", chart, f"{task}. {top_channels.READING}", says))
     if len(named := concept_table(work.run)):
         shown.append(ReportTable("named_channels", named, "What the authors call channels, and their notes."))
-    return ReportSection(RELIES, said[0], _facts(work), _badge(work), shown, said[1:], key="relies")
+    return ReportSection(RELIES, said[0], _facts(work), _badge(work), shown, [*left_out, *said[1:]], key="relies")
 
 
 def _true(work: DerivedJob) -> ReportSection:
@@ -112,12 +112,13 @@ def _true(work: DerivedJob) -> ReportSection:
             _facts(work),
             _badge(work),
             [table],
-            missing="No channel was switched off, so the relevance was not compared with anything.",
+            missing="Too few channels of a layer were switched off, or none, to compare the relevance with.",
             command=f"winnow explain {work.run.id} --ablations 16",
             key="true",
         )
     shown: list[Shown] = [table]
-    for task in names[:MOST_TASKS]:
+    drawn, left_out = drawn_tasks(names)
+    for task in drawn:
         against = explanation_figures.against_chart(work, MethodView(method, task))
         deleted = explanation_figures.deletion_chart(work, task)
         shown.append(Figure(f"ablation_{task}", against, f"{task}. {relevance_against_ablation.READING}"))
@@ -127,7 +128,7 @@ def _true(work: DerivedJob) -> ReportSection:
     doubted = trust.doubted_tasks(work, method)
     doubts = f" over all tasks, but {doubted}" if doubted else ""
     claim = f"The explanation {trust.VERDICTS[colour]}{doubts}: {said}."
-    return ReportSection(TRUE, claim, _facts(work), _badge(work), shown, [CHECKS], key="true")
+    return ReportSection(TRUE, claim, _facts(work), _badge(work), shown, [*left_out, CHECKS], key="true")
 
 
 def _facts(work: DerivedJob) -> list[str]:

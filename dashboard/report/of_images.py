@@ -1,5 +1,7 @@
 """What a report shows in images: what one channel answers to, and on which pixels a task relies."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -8,7 +10,7 @@ from winnow.dashboard.figures.pictures import Picture
 from winnow.dashboard.figures.style import styles
 from winnow.dashboard.frames import before_after, explanations, maps, reliance, who_pays
 from winnow.dashboard.frames.answers import of_pruning
-from winnow.dashboard.frames.answers.answer import joined_up, percent
+from winnow.dashboard.frames.answers.answer import MOST_NAMED, joined_up, percent
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.concepts import cell_title
 from winnow.dashboard.frames.summaries import tasks
@@ -40,7 +42,10 @@ WORST_TITLES = {
     "changed": "moved",
     "changed_unit": "unit of moved",
 }
-WORST_SEEN = "For each task, the image that lost most: its target, and the predictions before and after the removal."
+WORST_SEEN = (
+    "For each of the first six tasks, the image that lost most: its target, and the predictions before and after the "
+    "removal."
+)
 HELD = "maps over pixels are not compared with ablation"
 SIDE = 128  # px of a picture; a browser enlarges it, pixel by pixel
 ANSWERS = (
@@ -74,10 +79,13 @@ def pixels_seen(work: DerivedJob, facts: list[str]) -> ReportSection:
     known = maps.store(work)
     if known is None:
         return _without_maps(work, PIXELS, "pixels")
-    names = [task for task in explanations.explained_tasks(work) if task in known.tasks][:MOST_TASKS]
-    halves = {task: half_of(known.attribution("integrated_gradients", task)) for task in names}
+    every = [task for task in explanations.explained_tasks(work) if task in known.tasks]
+    names, left_out = drawn_tasks(every)
+    halves = {task: half_of(known.attribution("integrated_gradients", task)) for task in every}
     said = [f"{percent(100 * float(own.mean()))} of the pixels for {task}" for task, own in halves.items()]
-    claim = f"Half of the attribution lies on {joined_up(said)}, on average over {_images(len(known.numbers))}."
+    claim = (
+        f"Half of the attribution lies on {joined_up(said, MOST_NAMED)}, on average over {_images(len(known.numbers))}."
+    )
     frame = pd.DataFrame(
         [(task, number, part) for task, own in halves.items() for number, part in zip(known.numbers, own, strict=True)],
         columns=["task", "image", "part of the pixels with half of the attribution"],
@@ -89,9 +97,16 @@ def pixels_seen(work: DerivedJob, facts: list[str]) -> ReportSection:
         *facts[-1:],
         "maps over pixels are not compared with ablation",
     ]
-    notes = [f"{task}: {_kept(known, task)}" for task in names]
+    notes = [*left_out, *(f"{task}: {_kept(known, task)}" for task in names)]
     shown = [Cards("pixels", frame, SEEN, cards)]
     return ReportSection(PIXELS, claim, own, UNCHECKED, shown, notes, key="pixels")
+
+
+def drawn_tasks(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the tasks that a section draws, at most MOST_TASKS, and what it says of those that it leaves out."""
+    drawn = list(names[:MOST_TASKS])
+    note = f"Drawn for the first {len(drawn)} of {len(names)} tasks; the files hold the numbers of all."
+    return drawn, [note] if len(drawn) < len(names) else []
 
 
 def paid(run: Run) -> ReportSection:
@@ -133,7 +148,7 @@ def _worst(work: DerivedJob, found: who_pays.JudgedPair) -> list[Shown]:
     known, cards = maps.store(work), list[Card]()
     if known is None:
         return []
-    for task in [task for task in found.tasks if task in known.tasks][:MOST_TASKS]:
+    for task in drawn_tasks([task for task in found.tasks if task in known.tasks])[0]:
         own = found.images[(found.images["task"] == task) & (found.images["lost"] > 0)]
         kept = own[own["image"].isin(known.numbers)]
         for _, row in kept.head(1).iterrows():

@@ -1,12 +1,12 @@
 """What was entered into forms, kept for the session: a form that was closed or left opens again as it was.
 
 Streamlit drops the value of a widget that a run of the script does not draw. What it holds at the start of a run is
-therefore kept here, and is what the widget starts with when it is drawn again. A widget whose usual value has changed
-meanwhile starts with that. A field of a form sends what is in it with the next click on the page, closing the form
-among them; a link to another page that comes before loses it.
+therefore kept here, and is put back when the widget is drawn again. A widget whose usual value has changed meanwhile
+gets that. A field of a form sends what is in it with the next click on the page, closing the form among them; a link to
+another page that comes before loses it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -31,13 +31,20 @@ def keep_entries() -> None:
             entry.value = st.session_state[key]
 
 
-def entered(key: str, usual: Value) -> Value:
-    """Return what was entered into the widget `key`, `usual` where nothing was, or where that has changed since."""
+def entered(key: str, usual: Value, possible: Callable[[Value], bool] = lambda _: True) -> Value:
+    """Return what the widget `key` starts with, `usual`; what was entered before is put back into it, where `possible`.
+
+    What was entered never becomes what it starts with: a field whose default is a number cannot be emptied.
+    """
     known: dict[str, _Entry] = st.session_state.setdefault(ENTRIES, {})
     if key not in known or known[key].usual != usual:
+        if key in known and key in st.session_state:
+            st.session_state[key] = usual  # a widget that stays in sight keeps its value, whatever its default becomes
         known[key] = _Entry(usual, usual)
-    found: Value = known[key].value
-    return found
+    held: Value = known[key].value
+    if key not in st.session_state and held != usual and possible(held):
+        st.session_state[key] = held
+    return usual
 
 
 def any_entered(keys: Iterable[str]) -> bool:
@@ -47,13 +54,16 @@ def any_entered(keys: Iterable[str]) -> bool:
 
 
 def entered_place(key: str, options: Iterable[object], usual: int = 0) -> int:
-    """Return the place of the option that was chosen in the widget `key`, `usual` where there is no such option."""
+    """Return the place of the option that the widget `key` starts with; one that was chosen before is put back."""
     known = list(options)
-    chosen = entered(key, known[usual])
-    return known.index(chosen) if chosen in known else usual
+    entered(key, known[usual], known.__contains__)
+    return usual
 
 
 def entered_options(key: str, options: Iterable[Value], usual: Iterable[Value] = ()) -> list[Value]:
-    """Return those of the `options` that were chosen in the widget `key`."""
+    """Return the options that the widget `key` starts with; those chosen before are put back, as far as there are."""
     known = set(options)
-    return [option for option in entered(key, list(usual)) if option in known]
+    kept: dict[str, _Entry] = st.session_state.get(ENTRIES, {})
+    if key in kept:
+        kept[key].value = [option for option in kept[key].value if option in known]
+    return entered(key, [option for option in usual if option in known])

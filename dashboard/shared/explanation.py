@@ -127,7 +127,7 @@ def provenance(run: Run, work: DerivedJob, method: str, tasks: tuple[str, ...] =
 
 
 def _of(tasks: tuple[str, ...]) -> str:
-    return f"for {plain(', '.join(tasks))}" if tasks else "over all tasks"
+    return f"for {', '.join(tasks)}" if tasks else "over all tasks"
 
 
 def _called(work: DerivedJob) -> str:

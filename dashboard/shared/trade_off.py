@@ -1,6 +1,6 @@
 """Several runs in one figure: what quality costs, where a click on a point opens its run; their curves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ ALL = "all runs"
 COSTS: dict[pareto.Cost, str] = {"macs": "MACs", "parameters": "parameters", "latency": "latency"}
 PICKED = "run_of_a_point"
 NO_LATENCY = "A pruning measures the latency: only runs that were pruned on a quiet machine appear here."
+UNKNOWN = "Not drawn: {} {} of these tasks, which {} no value, or no known cost."
+MOST_NAMES = 3
 MOST_CURVES = 12  # curves
 CURVES_READING = "One curve per run, on the validation images after each epoch. Runs differ by colour and dash."
 ZERO_CURVE = ("", "group_sparsity", "groups zero [%]")
@@ -66,9 +68,11 @@ def pareto_of(study: Study) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         subset, split, cost = _subset(study), _split(study), _cost()
         wanted = _quantity(quantities(study, subset, split))
-    chart = _drawing(study.path, studies.study_versions(study, "results", "delta"), wanted, cost)
+    chart, missing = _drawing(study.path, studies.study_versions(study, "results", "delta"), wanted, cost)
     if cost == "latency":  # prunings come and go without the study's tables
-        chart = _made(study, wanted, cost)
+        chart, missing = _made(study, wanted, cost)
+    if missing:
+        st.caption(UNKNOWN.format(missing, "run" if missing == 1 else "runs", "has" if missing == 1 else "have"))
     _drawn(
         chart,
         f"{plain(study.spec.name)} · {plain(study.id)} · {studies.SPLIT_TITLES[split]} · tasks {plain(subset)}",
@@ -102,7 +106,8 @@ def quantities(study: Study, subset: str, split: str) -> list[Quantity]:
 
 
 def _of_runs() -> None:
-    known = _of_the_same_images(summaries())
+    every = summaries()
+    known = _of_the_same_images(every)
     wanted = {column(task, metric): (task, metric) for one in known for task, (metric, _) in one.main_metrics().items()}
     if not wanted:
         st.info("No run has results yet.", icon=":material/hourglass:")
@@ -112,7 +117,26 @@ def _of_runs() -> None:
         title = st.selectbox("Reached", list(wanted), key="pareto_task", width=330)
     task, metric = wanted[title]
     points = pareto.of_runs(known, runs_folder(), (task, metric), cost)
+    _say_left_out(every, known, pareto.undrawn_runs(known, points, (task, metric)))
     _drawn(_figure(points, title, metric.better == "higher", cost), "all runs · validation images, newest epoch", cost)
+
+
+def _say_left_out(every: Sequence[Summary], known: Sequence[Summary], reasons: Mapping[str, Sequence[str]]) -> None:
+    """Say how many of all runs the figure lacks, which, and why."""
+    named = {one.id for one in known}
+    others = [one for one in every if one.id not in named]
+    damaged = [one.name for one in others if one.spec is None]
+    elsewhere = [one.name for one in others if one.spec is not None]
+    why = {"judged on other images": elsewhere, **({"description damaged": damaged} if damaged else {}), **reasons}
+    missing = sum(map(len, why.values()))
+    if missing:
+        parts = "; ".join(f"{reason}: {_named(names)}" for reason, names in why.items() if names)
+        st.caption(plain(f"Not drawn: {missing} of {len(every)} runs. {parts[0].upper()}{parts[1:]}."))
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _of_the_same_images(known: Sequence[Summary]) -> list[Summary]:
@@ -128,7 +152,7 @@ def _of_the_same_images(known: Sequence[Summary]) -> list[Summary]:
     chosen: str = st.selectbox(
         "Judged on",
         list(sets),
-        format_func=lambda name: f"{name} · {len(sets[name])} runs",
+        format_func=lambda name: f"{name} · {len(sets[name])} {'run' if len(sets[name]) == 1 else 'runs'}",
         help="Only runs that were judged on the same images are drawn together",
         width=460,
         **address.following("pareto_images", sets, most),
@@ -155,13 +179,16 @@ def _pick(points: list[Any]) -> None:
 
 
 @latest(32)
-def _drawing(path: Path, _tables: tuple[Version, ...], wanted: Quantity, cost: pareto.Cost) -> Chart:
+def _drawing(path: Path, _tables: tuple[Version, ...], wanted: Quantity, cost: pareto.Cost) -> tuple[Chart, int]:
     return _made(Study(path), wanted, cost)
 
 
-def _made(study: Study, wanted: Quantity, cost: pareto.Cost) -> Chart:
-    points = pareto.of_study(study, wanted.reached, cost)
-    return _figure(points, wanted.title, wanted.reached.higher, cost)
+def _made(study: Study, wanted: Quantity, cost: pareto.Cost) -> tuple[Chart, int]:
+    """Draw the runs of a study; return the figure, and how many runs lack the cost or the quantity."""
+    points, reached = pareto.of_study(study, wanted.reached, cost), wanted.reached
+    judged = studies.study_table(study, "results")
+    own = judged[(judged["split"] == reached.split) & (judged["subset"] == reached.subset)]
+    return _figure(points, wanted.title, reached.higher, cost), own["run"].nunique() - len(points)
 
 
 def _figure(points: pd.DataFrame, title: str, higher: bool, cost: pareto.Cost) -> Chart:
@@ -201,8 +228,10 @@ def overlaid_curves(chosen: Sequence[Summary]) -> None:
     titles = sorted(_curve_titles(chosen), key=lambda curve: curve[:2] not in recorded)
     wanted: Curve = st.selectbox("Curves of", titles, format_func=lambda curve: curve[2], key="overlaid", width=340)
     frame = _curve_frame(chosen[:MOST_CURVES], wanted)
+    without = [one.name for one in chosen[:MOST_CURVES] if one.id not in set(frame["id"])]
     about = ", ".join(plain(one.id) for one in chosen[:MOST_CURVES])
     more = f" Only the first {MOST_CURVES} are drawn." if len(chosen) > MOST_CURVES else ""
+    more += f" Not recorded by: {plain(_named(without))}." if without and len(frame) else ""
     draw(Chart(_overlaid(frame, wanted[2]), frame), "overlaid_curves", CURVES_READING + more, about)
 
 

@@ -78,6 +78,7 @@ class Server:
             "server.enableAgentApi": "false",
             "server.fileWatcherType": "none",
             "client.showErrorDetails": "none",
+            "logger.hideWelcomeMessage": "true",  # addresses without the token; one is asked of a server outside
         }
         flags = [part for name, value in given.items() for part in (f"--{name}", str(value))]
         for origin in self.origins:

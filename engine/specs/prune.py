@@ -56,6 +56,7 @@ class PruneSpec(DerivedSpec):
     )
     blocks: Literal["none", "auto", "4", "8", "16", "32"] = Field(
         "none",
+        title="Widths in blocks",
         description="keep the best of the channels that would go, up to the next multiple of this number in each "
         "layer. auto: up to widths that cost no time on this machine",
     )

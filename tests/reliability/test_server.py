@@ -265,6 +265,7 @@ def command(root: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[s
         reader.join(timeout=60)
         process.stdout.close()
     assert "Traceback" not in "".join(printed), "".join(printed)
+    assert "Local URL" not in "".join(printed), "Streamlit's own addresses are without the token"
 
 
 def got(port: int, path: str, host: str = "", **headers: str) -> tuple[int, dict[str, str]]:

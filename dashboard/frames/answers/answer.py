@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+MOST_NAMED = 4  # tasks in a sentence
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -25,7 +27,10 @@ def percent(value: float) -> str:
     return f"{value:.0f} %" if value >= 10 or value == round(value) else f"{value:.1f} %"
 
 
-def joined_up(parts: Iterable[str]) -> str:
-    """Join words as a sentence does: a, b and c."""
-    *first, last = [*parts] or [""]
+def joined_up(parts: Iterable[str], most: int | None = None) -> str:
+    """Join words as a sentence does: a, b and c; of more than `most`, the first: a, b and 3 more."""
+    every = [*parts] or [""]
+    if most is not None and len(every) > most:
+        every = [*every[:most], f"{len(every) - most} more"]
+    *first, last = every
     return f"{', '.join(first)} and {last}" if first else last

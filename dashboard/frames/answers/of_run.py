@@ -7,7 +7,7 @@ from math import isfinite, nan
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.answers.answer import Answer, count, joined_up, percent
+from winnow.dashboard.frames.answers.answer import MOST_NAMED, Answer, count, joined_up, percent
 from winnow.dashboard.frames.summaries import Summary
 from winnow.dashboard.shared.formatting import COUNTED, measured
 from winnow.engine.runs.quantities import Metric
@@ -38,15 +38,29 @@ def train_answer(known: Summary, constants: Mapping[tuple[str, str], float], cou
     aim = "" if target is None else f" (target: {target:g} % of the {COUNTED[penalty.target_of]})"
     sparse = f"After epoch {course.epochs} of {known.status.epochs}, {percent(zero)} of the groups are zero{aim}"
     margins = _margins(known.main_metrics(), constants)
+    broken = _without_a_number(known)
     if not margins:
-        return Answer(f"{sparse}.", *_where(zero))
+        return Answer(f"{sparse}.{broken}", *_where(zero))
     better = [f"{task} by {said}" for task, (ahead, said) in margins.items() if ahead]
     worse = [task for task, (ahead, _) in margins.items() if not ahead]
     beaten = f", and {len(better)} of {count(len(margins), 'task')} beat the constant prediction"
-    says = f"{sparse}{beaten}{': ' if better else ''}{joined_up(better)}."
+    says = f"{sparse}{beaten}{': ' if better else ''}{joined_up(better, MOST_NAMED)}.{broken}"
     if worse:
-        return Answer(says, f"Look at {joined_up(worse)}: no better than a prediction that ignores the image.")
+        return Answer(
+            says, f"Look at {joined_up(worse, MOST_NAMED)}: no better than a prediction that ignores the image."
+        )
     return Answer(says, *_where(zero))
+
+
+def _without_a_number(known: Summary) -> str:
+    """Say which tasks have a metric that is no number, though it was recorded."""
+    newest = {task: known.newest.get((task, metric.name), 0.0) for task, (metric, _) in known.main_metrics().items()}
+    broken = [task for task, value in newest.items() if not isfinite(value)]
+    if not broken:
+        return ""
+    return (
+        f" The newest epoch gave no number for {joined_up(broken, MOST_NAMED)}: NaN, infinite, or no image had a label."
+    )
 
 
 def _where(zero: float) -> tuple[str, str]:

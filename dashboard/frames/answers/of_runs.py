@@ -45,7 +45,7 @@ def _better(metrics: pd.DataFrame, differ: str) -> str:
         return "They were judged on different images or labels, so no metric of one is better than the other's."
     known = metrics[np.isfinite(metrics["difference"].astype(float))]
     if known.empty:
-        return "They have no metric in common."
+        return "No metric has a value in both." if len(metrics) else "They have no task and metric in common."
     rise = np.where(known["better"] == "higher", 1.0, -1.0) * known["difference"].astype(float)
     says = f"B is better in {int((rise > 0).sum())} of {count(len(known), 'metric')}"
     ratios = known[np.isfinite(known["gain"].astype(float))]
@@ -53,8 +53,8 @@ def _better(metrics: pd.DataFrame, differ: str) -> str:
         first = known.iloc[0]
         values = " to ".join(measured(float(first[name]), str(first["unit"])) for name in ("a", "b"))
         return f"{says}: {first['task']} {first['label']} goes from {values}."
-    ends = [f"{row['task']} {row['label']} {row['gain']:+.1f} %" for _, row in _ends(ratios).iterrows()]
-    return f"{says}: from {' to '.join(ends)}."
+    ends = [f"{row['task']} {row['label']} {row['gain'] + 0.0:+.1f} %" for _, row in _ends(ratios).iterrows()]
+    return f"{says}: {'from ' if len(ends) > 1 else ''}{' to '.join(ends)}."
 
 
 def _ends(known: pd.DataFrame) -> pd.DataFrame:

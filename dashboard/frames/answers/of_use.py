@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.answers.answer import Answer, count, joined_up
+from winnow.dashboard.frames.answers.answer import MOST_NAMED, Answer, count, joined_up
 from winnow.engine.explain.checks.badges import Colour
 from winnow.engine.explain.usage import DEAD, IDLE
 
+UNCHECKED = "This is not checked: too few channels of a layer were switched off, or none"
 LEAST = 4  # channels that a layer must have in use to be named
 
 
@@ -21,7 +22,10 @@ def tasks_answer(known: pd.DataFrame, names: Sequence[str], verdict: Colour) -> 
         return Answer(f"{names[0]} is the only task: it uses {len(used):,} of {count(len(known), 'channel')}.")
     led = used[used["lead_state"] == "lead"]
     by = led["dominant"].value_counts()
-    each = joined_up(f"{task} {by.get(task, 0)}" for task in sorted(names, key=lambda task: -by.get(task, 0)))
+    counts = sorted(((task, int(by.get(task, 0))) for task in names), key=lambda pair: -pair[1])
+    each = joined_up(f"{task} {number}" for task, number in counts[:MOST_NAMED])
+    if rest := counts[MOST_NAMED:]:
+        each += f", and {count(len(rest), 'other task')} {sum(number for _, number in rest)}"
     even = int((used["lead_state"] == "even").sum())
     whole = count(len(used), "used channel")
     says = f"One task surely has more than an equal share in {len(led):,} of {whole}: {each}. "
@@ -47,7 +51,7 @@ def explain_answer(task: str, ranked: pd.DataFrame, verdict: Colour) -> Answer:
         held = "holds only in part" if verdict == "amber" else "does not hold"
         return Answer(says, f"For {task} this {held}: Against ablation shows where it fails.")
     if verdict == "grey":
-        return Answer(says, "Nothing was switched off, so this is not checked: explain again with ablations.")
+        return Answer(says, f"{UNCHECKED}: explain again with more ablations.")
     return Answer(says, "Select a channel to see what every task loses without it.")
 
 
@@ -70,5 +74,5 @@ def _doubt(verdict: Colour) -> tuple[str, str]:
     if verdict == "amber":
         return "The explanation holds only in part: see Explain, Against ablation, before you quote this.", "explain"
     if verdict == "grey":
-        return "The explanation is not checked yet: nothing was switched off.", "explain"
+        return f"{UNCHECKED}.", "explain"
     return "Explain shows which channels these are.", "explain"

@@ -15,9 +15,9 @@ from winnow.dashboard.frames.summaries import Summary, image_sets, summaries
 from winnow.dashboard.pages.runs.marking import columns_in_sight, discarding, finding, labelling, trash_bin
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.answer import answer
-from winnow.dashboard.shared.formatting import digits, plain
+from winnow.dashboard.shared.formatting import digits, plain, state_word
 from winnow.dashboard.shared.panel import keyed
-from winnow.dashboard.shared.welcome import say_links, watched, welcome
+from winnow.dashboard.shared.welcome import say_links, welcome
 from winnow.engine.runs.run import run_below, runs_folder
 from winnow.engine.runs.work_folder import refused
 
@@ -45,11 +45,22 @@ def page() -> None:
     table, trade = address.tabs("runs_view", ("Table", "Trade-off"))
     if table.open:
         with table:
-            st.fragment(_table, run_every=EVERY)([summary.id for summary in known])
+            st.fragment(_table, run_every=EVERY)(_states(known))
     if trade.open:
         with trade:
-            watched([summary.id for summary in known])
+            st.fragment(_followed, run_every=EVERY)(_states(known))
             _trade_off()
+
+
+def _states(known: Sequence[Summary]) -> list[tuple[str, str]]:
+    """Return what the whole page depends on: its sentence counts states, and its links name the newest run."""
+    return [(one.id, state_word(one.status)) for one in known]
+
+
+def _followed(drawn: Sequence[tuple[str, str]]) -> None:
+    """Draw the whole page once there are other runs, or states of runs, than were drawn."""
+    if _states(summaries()) != list(drawn):
+        st.rerun()
 
 
 def _trade_off() -> None:
@@ -58,11 +69,10 @@ def _trade_off() -> None:
     pareto_of_all()
 
 
-def _table(drawn: Sequence[str]) -> None:
-    """Draw the table; once there are other runs than were drawn, draw the whole page, whose links name the newest."""
+def _table(drawn: Sequence[tuple[str, str]]) -> None:
+    """Draw the table, or the whole page where that is due."""
+    _followed(drawn)
     known = summaries()
-    if [summary.id for summary in known] != drawn:
-        st.rerun()
     wanted, by_study = finding(known)
     listed = found_runs.matching_runs(known, wanted)
     studies = pd.DataFrame()

@@ -33,6 +33,15 @@ def test_of_a_deep_network_some_layers_are_drawn_the_ends_among_them() -> None:
     assert median_norms(_layers(3)).layout.xaxis.title.text == "epoch"
 
 
+def test_long_names_of_layers_never_cover_the_plot() -> None:
+    long = _layers(20).assign(layer=lambda frame: "network.trunk.stages." + frame["layer"])
+    figure = median_norms(long)
+    assert figure.layout.legend.y < 0
+    assert all(len(trace.name) <= 20 for trace in figure.data)
+    assert figure.data[1].name.endswith("stages.l2")
+    assert figure.data[1].hovertemplate.startswith("network.trunk.stages.l2<br>")
+
+
 def test_dead_channels_end_and_living_ones_go_on() -> None:
     died, living, ends = channel_norms_figure(_channels(4), "stem").data
     assert (died.name, living.name, ends.name) == ("died", "alive at the end", "last norm")

@@ -41,6 +41,14 @@ def test_the_constant_prediction_is_a_dashed_line_with_its_name() -> None:
 def test_no_more_than_twelve_plots() -> None:
     figure = _figure(tasks=9)
     assert sum(name.startswith("xaxis") for name in figure.to_dict()["layout"]) == 2 * MOST_TASKS == 12
+    assert figure.layout.title.text == "6 of 9 tasks are drawn; all are in the CSV"
+    assert _figure(tasks=6).layout.title.text is None
+
+
+def test_long_names_of_tasks_never_cover_one_another() -> None:
+    figure = _figure(task="depth_of_the_whole_room_as_seen_by_camera", tasks=6)
+    assert figure.layout.annotations[0].text == "depth_…amera"
+    assert _figure(task="depth_of_the_whole_room_as_seen_by_camera").layout.annotations[0].text.startswith("depth_of")
 
 
 def test_a_hostile_name_is_shown_as_text() -> None:

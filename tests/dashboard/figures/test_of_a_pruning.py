@@ -129,7 +129,9 @@ def test_what_if_has_one_chart_per_task_and_marks_where_this_pruning_stands(prun
 def test_what_if_draws_four_tasks_at_most(pruning: DerivedJob) -> None:
     frame = sweeps.what_if_points(pruning, tasks(pruning.run.spec))
     many = pd.concat([frame.assign(task=f"task {place}") for place in range(6)])
-    assert len(what_if(many, LOOKS, Place("groups")).data) == 4
+    figure = what_if(many, LOOKS, Place("groups"))
+    assert len(figure.data) == 4
+    assert figure.layout.xaxis.title.text.endswith("<br>4 of 6 tasks; all are in the CSV")
 
 
 def test_without_rows_every_figure_says_what_it_waits_for() -> None:

@@ -32,6 +32,7 @@ def test_of_many_pairs_those_that_conflict_most_are_drawn() -> None:
     figure = task_conflict(_pairs(TASKS), LOOKS)
     assert len(figure.data) == MOST_PAIRS
     assert figure.data[0].name == "seg – depth"
+    assert "10 of 15 pairs, those that conflict most" in figure.layout.xaxis.title.text
 
 
 def test_many_records_are_averaged_over_stretches() -> None:

@@ -107,6 +107,19 @@ def test_a_set_has_the_dots_of_its_tasks_and_empty_sets_have_no_column() -> None
         trace.name: [color != "rgba(128,132,149,0.25)" for color in trace.marker.color] for trace in figure.data[1:]
     }
     assert filled == {"seg": [True, False], "depth": [True, False], "normals": [False, True]}
+    assert figure.layout.xaxis2.title.text == "sets of tasks"
+
+
+def test_sets_and_pairs_beyond_the_bound_are_counted() -> None:
+    sets = pd.DataFrame({"tasks": [f"seg+{place}" for place in range(25)], "size": 2, "channels": 1})
+    assert "20 of 25 sets, the largest" in task_sets(sets, TASKS, LOOKS).layout.xaxis2.title.text
+    pairs = pd.DataFrame(
+        {
+            "layer": "stem", "depth": 0, "one": "a", "other": [f"b{place}" for place in range(15)], "jaccard": 0.5,
+            "chance": 0.3, "one_in_other": 0.5, "other_in_one": 0.5,
+        }
+    )  # fmt: skip
+    assert "12 of 15 pairs" in mask_overlap(pairs).layout.xaxis.title.text
 
 
 def test_overlap_is_drawn_over_the_depth_beside_chance() -> None:
@@ -130,6 +143,18 @@ def test_affinity_has_a_map_of_gradients_and_one_of_ablations() -> None:
     assert np.isnan(figure.data[1].z).tolist() == [[True], [False]]
     assert (figure.data[1].customdata[1][0][1], "customdata[1]" in figure.data[1].texttemplate) == (6, True)
     assert list(figure.layout.yaxis.ticktext)[1] == "&lt;b&gt;deep&lt;/b&gt;"
+    assert list(figure.layout.xaxis.ticktext) == ["seg – depth"]
+
+
+def test_affinity_of_many_pairs_names_a_pair_where_one_points() -> None:
+    pairs = [("first", f"task number {place}") for place in range(12)]
+    rows = [("stem", 0, *pair, 0.5, 0.9, 6) for pair in pairs]
+    figure = layer_affinity(
+        pd.DataFrame(rows, columns=["layer", "depth", "task", "other", "cosine", "transfer", "ablated"])
+    )
+    assert not figure.layout.xaxis.ticktext
+    assert figure.layout.xaxis.title.text.startswith("12 pairs of tasks")
+    assert figure.data[0].customdata[0][11][2] == "first – task number 11"
 
 
 def test_heads_show_what_they_read_and_what_is_zero() -> None:

@@ -19,7 +19,9 @@ def _form() -> AppTest:
         import streamlit as st
 
         from winnow.dashboard.forms.run import new_run
+        from winnow.dashboard.shared.entries import keep_entries
 
+        keep_entries()
         if run := new_run():
             st.text(run.id)
 
@@ -42,8 +44,9 @@ def test_what_is_entered_is_what_is_run(runs_root: Path, end_workers: None) -> N
     page = _form()
     page.text_input(key="new_name").set_value("narrow")
     page.number_input(key="new_strength").set_value(3e-5)
-    page.number_input(key="new_train_length").set_value(32)
+    page.number_input(key="new_scenes_train_length").set_value(32)
     page.text_input(key="new_widths").set_value("8, 16")
+    assert page.text_input(key="new_blocks").label == "Blocks"
     page.text_input(key="new_blocks").set_value("1, 1")
     page.multiselect(key="new_tasks_scenes").set_value(["depth"])
     page.button(key="new_submit").click().run()
@@ -68,7 +71,7 @@ def test_a_description_that_makes_no_sense_starts_nothing(runs_root: Path, key: 
 
 def test_a_batch_larger_than_the_data_is_refused(runs_root: Path) -> None:
     page = _form()
-    page.number_input(key="new_train_length").set_value(8)
+    page.number_input(key="new_scenes_train_length").set_value(8)
     page.button(key="new_submit").click().run()
     assert "batch_size" in page.error[0].value
     assert not list(runs_root.iterdir())
@@ -77,7 +80,7 @@ def test_a_batch_larger_than_the_data_is_refused(runs_root: Path) -> None:
 def test_a_folder_without_the_data_is_said_and_starts_nothing(runs_root: Path, tmp_path: Path) -> None:
     page = _form()
     page.selectbox(key="new_dataset").select("fashion").run()
-    page.text_input(key="new_root").set_value(str(tmp_path / "nowhere"))
+    page.text_input(key="new_fashion_root").set_value(str(tmp_path / "nowhere"))
     page.button(key="new_submit").click().run()
     assert not page.exception
     assert "`root`" in page.error[0].value
@@ -88,7 +91,7 @@ def test_another_data_set_offers_its_own_tasks_and_options(runs_root: Path) -> N
     page = _form()
     page.selectbox(key="new_dataset").select("digits").run()
     assert not page.exception
-    assert "new_size" not in page.session_state
+    assert "new_scenes_size" not in page.session_state
     assert page.multiselect(key="new_tasks_digits").value
 
 
@@ -101,6 +104,18 @@ def test_a_data_set_brings_its_own_defaults_into_the_form(runs_root: Path, end_w
     assert not page.exception
     (run,) = list_runs(runs_root)
     assert (run.spec.epochs, run.spec.batch_size, run.spec.network.widths) == (10, 32, (16, 32, 64, 96))
+
+
+def test_what_was_entered_for_one_data_set_is_not_taken_for_another(runs_root: Path) -> None:
+    page = _form()
+    page.number_input(key="new_scenes_train_length").set_value(32)
+    page.selectbox(key="new_dataset").select("fashion").run()
+    assert page.number_input(key="new_fashion_train_length").value == 4000
+    page.text_input(key="new_fashion_root").set_value("/photos")
+    page.selectbox(key="new_dataset").select("folder").run()
+    assert page.text_input(key="new_folder_root").value == ""
+    page.selectbox(key="new_dataset").select("scenes").run()
+    assert page.number_input(key="new_scenes_train_length").value == 32
 
 
 def test_a_registered_data_set_is_offered_with_its_folder(
@@ -241,19 +256,20 @@ def test_every_field_of_the_spec_has_a_widget(runs_root: Path) -> None:
     drawn = set().union(*(_drawn(page) for page in _pages()))
     drawn |= {"new_tasks"} if any(str(key).startswith("new_tasks_") for key in drawn) else set()
     drawn |= {"new_network"} if len(NETWORKS) == 1 else set()  # there is nothing to choose
-    missing = {name for name in _fields(TrainSpec) if f"new_{name}" not in drawn}
+    forms = ("new", *(f"new_{dataset}" for dataset in DATASETS))
+    missing = {name for name in _fields(TrainSpec) if not drawn & {f"{form}_{name}" for form in forms}}
     assert missing == set(WITHOUT)
 
 
 def test_a_folder_offers_its_own_tasks_and_a_wrong_one_starts_nothing(runs_root: Path, tmp_path: Path) -> None:
     page = _form()
     page.selectbox(key="new_dataset").set_value("folder").run()
-    page.text_input(key="new_root").set_value(str(tmp_path)).run()
+    page.text_input(key="new_folder_root").set_value(str(tmp_path)).run()
     page.button(key="new_submit").click().run()
     assert not page.exception
     assert "got none in it" in page.error[0].value
     assert not list_runs(runs_root)
-    page.text_input(key="new_root").set_value(str(make(tmp_path / "photos"))).run()
+    page.text_input(key="new_folder_root").set_value(str(make(tmp_path / "photos"))).run()
     assert page.multiselect(key="new_tasks_folder").options[:3] == ["objects", "depth", "normals"]
 
 

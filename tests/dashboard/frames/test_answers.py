@@ -14,6 +14,7 @@ from winnow.dashboard.frames.certificate import CertificateFile
 from winnow.dashboard.frames.differences import Which
 from winnow.dashboard.frames.summaries import summaries, summary
 from winnow.engine.runs.derived import DerivedJob
+from winnow.engine.runs.events import Event, write_events
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
 from winnow.engine.specs.network import RecordedSpec
@@ -26,6 +27,7 @@ def test_words() -> None:
     assert [count(1, "channel"), count(2000, "channel")] == ["1 channel", "2,000 channels"]
     assert [percent(71.4), percent(0.44), percent(30.0), percent(float("nan"))] == ["71 %", "0.4 %", "30 %", "–"]
     assert [joined_up([]), joined_up(["a"]), joined_up(["a", "b", "c"])] == ["", "a", "a, b and c"]
+    assert [joined_up("abc", 3), joined_up("abcde", 3)] == ["a, b and c", "a, b, c and 2 more"]
 
 
 def test_train_names_the_tasks_that_are_no_better_than_the_constant_prediction(make_run: MakeRun) -> None:
@@ -58,6 +60,15 @@ def test_a_metric_without_a_value_beats_nothing_and_loses_to_nothing(make_run: M
     )
 
 
+def test_a_newest_value_that_is_no_number_is_said(make_run: MakeRun) -> None:
+    run = make_run(tasks=["depth", "seg"])
+    write_events(run.path / "events.jsonl", [Event(0.0, 3, 30, "depth", "val", "abs_error", None)])
+    told = of_run.train_answer(summary(run), {("depth", "abs_error"): 1.5}, of_run.RunCourse(3))
+    assert "The newest epoch gave no number for depth: NaN" in told.says
+    assert "for depth and seg" not in told.says
+    assert "no number" not in of_run.train_answer(summary(make_run()), {}, of_run.RunCourse(3)).says
+
+
 def test_groups_names_the_layer_that_lost_most(make_whole_run: MakeRun) -> None:
     run = make_whole_run()
     told = of_run.groups_answer(summary(run), channel_states.layers(run))
@@ -87,6 +98,9 @@ def test_tasks_counts_who_leads(make_explained: Make) -> None:
     assert f"in {led.sum()} of 12 used channels" in told.says
     assert f"normals {led['normals']}" in told.says
     assert (told.page, "not checked" in of_use.tasks_answer(frame, names, "grey").then) == ("explain", True)
+    many = of_use.tasks_answer(frame, [*names, "a", "b", "c"], "green").says
+    assert f"normals {led['normals']}" in many
+    assert ", and 2 other tasks 0." in many
     assert "only task" in of_use.tasks_answer(frame[frame["dominant"] == "seg"], ["seg"], "green").says
     assert "No task relies" in of_use.tasks_answer(frame[frame["label"] == "dead"], names, "green").says
 
@@ -161,7 +175,7 @@ def test_compare_gives_no_gain_between_other_images(make_run: MakeRun) -> None:
     a, b = make_run(), make_run(epochs=2)
     metrics, _, differ = pairs.paired_metrics(a, b)
     told = of_runs.compare_answer(summary(a), summary(b), metrics, pairs.paired_groups(a, b), differ)
-    assert "30 % of the groups of A are zero, 20 % of B. B is better in 0 of 1 metric: from depth" in told.says
+    assert "30 % of the groups of A are zero, 20 % of B. B is better in 0 of 1 metric: depth" in told.says
     assert "both keep 80 %" in told.says
     apart = of_runs.compare_answer(
         summary(a), summary(b), metrics, pairs.paired_groups(a, b), "data_seed 0 in A, 7 in B"

@@ -88,6 +88,8 @@ def test_metrics_of_other_images_have_no_difference(make_run: Callable[..., Run]
     found, _, differ = pairs.paired_metrics(a, b)
     assert differ == "val_length 150 in A, 16 in B"
     assert found[["difference", "gain"]].isna().all(axis=None)
+    digits = make_run(data={"dataset": "digits"}, tasks=["digit"])
+    assert pairs.pair_other_images(a, digits, "val") == "dataset scenes in A, digits in B"
     assert pairs.paired_metrics(a, c)[2] == ""
 
 

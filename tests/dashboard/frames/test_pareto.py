@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.dashboard.making import write_run, write_tables
 from tests.dashboard.making_studies import write_study
 from tests.dashboard.pruning_making import TIMES, write_pruning
 from winnow.dashboard.frames import pareto
 from winnow.dashboard.frames.pareto import Reached
 from winnow.dashboard.frames.summaries import summaries, summary
+from winnow.engine.runs.events import Event, write_events
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
 from winnow.engine.specs.tasks import TASKS
@@ -99,6 +101,28 @@ def test_a_run_without_tables_has_no_cost(runs_root: Path) -> None:
     points = pareto.of_runs(summaries(), study.root, ("seg", TASKS["segmentation"].metrics[0]), "macs")
     assert run.id not in points["run"].tolist()
     assert Run(run.path).id == run.id
+
+
+def test_undrawn_runs(runs_root: Path) -> None:
+    metric = TASKS["segmentation"].metrics[0]
+    drawn = write_tables(write_run(runs_root, name="drawn", tasks=["seg"]))
+    write_events(drawn.path / "events.jsonl", [Event(0.0, 3, 30, "seg", "val", metric.name, 12.5)])
+    other = write_tables(write_run(runs_root, name="other", tasks=["depth"]))
+    early = write_tables(write_run(runs_root, name="early", tasks=["seg"]))
+    uncounted = write_run(runs_root, name="uncounted", tasks=["seg"])
+    write_events(uncounted.path / "events.jsonl", [Event(0.0, 3, 30, "seg", "val", metric.name, 12.5)])
+    damaged = write_run(runs_root, name="damaged")
+    (damaged.path / "spec.json").write_text("{")
+    points = pareto.of_runs(summaries(), runs_root, ("seg", metric), "macs")
+    assert points["run"].tolist() == [drawn.id]
+    assert pareto.undrawn_runs(summaries(), points, ("seg", metric)) == {
+        "description damaged": [damaged.id],
+        "cost not known": [uncounted.spec.name],
+        f"no value of {metric.label} so far, or not a finite one": [early.spec.name],
+        "no task seg": [other.spec.name],
+    }
+    angle = ("seg", TASKS["normals"].metrics[0])
+    assert "seg is of another kind, or in another unit" in pareto.undrawn_runs(summaries(), points.iloc[:0], angle)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=12), st.booleans())

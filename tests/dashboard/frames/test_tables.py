@@ -16,6 +16,14 @@ def test_a_row_says_state_strength_and_the_metric_with_unit_and_direction(make_r
     assert row["duration"] == "1 min 05 s"
 
 
+def test_the_metrics_of_all_runs_stand_together_before_what_is_not_measured(make_run: MakeRun) -> None:
+    make_run(tasks=["depth"])
+    make_run(tasks=["seg"])
+    named = list(tables.runs(summaries()))
+    place = named.index("images")
+    assert set(named[place - 2 : place]) == {"seg: mean IoU [%] ↑", "depth: absolute error [m] ↓"}
+
+
 def test_a_target_stands_in_place_of_the_strength(make_run: MakeRun) -> None:
     make_run(penalty={"target": 60, "target_of": "mac"})
     assert tables.runs(summaries())["strength"].tolist() == ["60 % MACs"]

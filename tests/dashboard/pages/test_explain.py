@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.making_maps import write_maps
 from tests.dashboard.reading import said
+from winnow.dashboard.shared.explanation import provenance
 from winnow.engine.explain.separation import COLUMNS
 from winnow.engine.runs.concepts import write_concept
 from winnow.engine.runs.derived import DerivedJob, derived_jobs
@@ -44,6 +45,11 @@ def test_the_top_channels_of_the_first_task_come_with_intervals(make_explained: 
     (bars,) = figure["data"]
     assert bars["marker"]["color"] == "#0072B2"
     assert bars["error_x"]["symmetric"] is False
+
+
+def test_the_name_of_a_task_is_escaped_once(make_explained: Make) -> None:
+    work = make_explained()
+    assert r"faithfulness for left\_eye: not checked" in provenance(work.run, work, "taylor", ("left_eye",))
 
 
 @pytest.mark.parametrize(("measured", "says"), [(True, "is shown below"), (False, "before anything was measured")])

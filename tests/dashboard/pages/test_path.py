@@ -104,7 +104,7 @@ def test_a_tailoring_says_which_stage_serves_which_task(runs_root: Path) -> None
     assert len(page.get("plotly_chart")) == 1
     advice, compared = (page.dataframe[place].value for place in (0, 1))
     assert dict(zip(advice["task"], advice["by_seed"], strict=True)) == {"seg": "4,4,4", "depth": "4,4,3"}
-    assert {"parameters", "MACs", "Δ_m [%]"} <= set(compared["quantity"])
+    assert {"parameters", "MACs", "Δ_m [%]", "depth: absolute error [m] ↓"} <= set(compared["quantity"])
     assert _page(study=study.id, compared="Its runs").dataframe[0].value["arm"].tolist().count("tailored") == 3
 
 

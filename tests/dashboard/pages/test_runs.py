@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.drawing import drawn
 from tests.dashboard.reading import said
 from tests.timing import standard_seconds
 from winnow.engine.runs.labels import labels_of, write_labels
@@ -57,6 +58,17 @@ def test_runs_that_were_judged_on_other_images_are_told_apart(make_run: Callable
     assert "judged on 2 sets of images" in page.caption[0].value
 
 
+def test_the_trade_off_says_which_runs_it_lacks_and_why(make_whole_run: Callable[..., Run]) -> None:
+    for name in ("one", "two"):
+        make_whole_run(name=name)
+    make_whole_run(name="untrained", tasks=["seg"])
+    make_whole_run(name="elsewhere", data={"dataset": "scenes", "data_seed": 7})
+    page = drawn("runs", runs_view="Trade-off")
+    page.selectbox(key="pareto_task").set_value("depth: absolute error [m] ↓").run()
+    assert not page.exception
+    assert "Not drawn: 2 of 4 runs. Judged on other images: elsewhere; no task depth: untrained." in said(page)
+
+
 def test_a_run_that_is_a_link_is_said_not_to_be_listed(make_run: Callable[..., Run], tmp_path_factory: Any) -> None:
     run = make_run()
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "run"
@@ -73,6 +85,22 @@ def test_the_first_run_that_is_started_elsewhere_takes_the_place_of_the_welcome(
     assert page.button(key="start_demo")
     make_run()
     assert len(page.run().dataframe[0].value) == 1
+
+
+def test_the_whole_page_is_drawn_anew_once_a_run_has_another_state(make_run: Callable[..., Run]) -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from winnow.dashboard.pages.runs import page
+
+        st.session_state["times"] = st.session_state.get("times", 0) + 1
+        if st.session_state["times"] == 1:
+            page._followed([(next(iter(page.summaries())).id, "running")])
+            st.text("still the old sentence")
+
+    make_run()
+    page = AppTest.from_function(script, default_timeout=30).run()
+    assert (page.session_state["times"], len(page.text)) == (2, 0)
 
 
 def _names(page: AppTest, place: int = 0) -> list[str]:

@@ -313,6 +313,12 @@ def test_a_task_for_which_it_holds_in_part_is_named_in_the_title(told: Run, monk
     )
 
 
+def test_tasks_that_are_not_drawn_are_counted() -> None:
+    assert of_images.drawn_tasks(["a", "b"]) == (["a", "b"], [])
+    drawn, (note,) = of_images.drawn_tasks([f"task {place}" for place in range(12)])
+    assert (len(drawn), note.startswith("Drawn for the first 6 of 12 tasks")) == (6, True)
+
+
 def test_half_of_a_map_lies_on_the_fewest_pixels_that_hold_it() -> None:
     maps = np.zeros((3, 2, 2))
     maps[0] = 1

@@ -62,6 +62,15 @@ def test_a_usual_value_that_changes_meanwhile_holds() -> None:
     assert _shown(page, True).number_input(key="n").value == 5
 
 
+def test_a_usual_value_that_changes_holds_in_a_widget_that_stays_in_sight() -> None:
+    page = _form()
+    page.number_input(key="n").set_value(7).run()
+    page.session_state["usual"] = 5
+    assert page.run().number_input(key="n").value == 5
+    assert page.run().number_input(key="n").value == 5
+    assert not page.exception
+
+
 def test_the_form_of_a_pruning_opens_as_it_was_left(make_stored_run: MakeRun) -> None:
     run = make_stored_run(tasks=["depth", "seg"])
     write_pruning(run)
