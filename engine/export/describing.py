@@ -197,9 +197,16 @@ def _operation(model: nn.Module, program: DrawnGraph, node: fx.Node) -> tuple[st
         return "part", str(node.args[1]), node.args[:1]
     if node.op == "call_function" and target in FUNCTION_NAMES:
         return "call", FUNCTION_NAMES[target], node.args
-    name = node.args[1] if target is GETATTR else getattr(target, "__name__", target)
-    home = getattr(target, "__module__", "")
-    raise NotDescribable(f"`model` must use only known operations, got {home}{'.' * bool(home)}{name} ({node.op}).")
+    if target is GETATTR:
+        raise NotDescribable(
+            f"`model` must use only tensors and plain containers, got `.{node.args[1]}` of {node.args[0]}. Pass what it "
+            "holds by itself or in a dict."
+        )
+    home, name = getattr(target, "__module__", ""), getattr(target, "__name__", target)
+    raise NotDescribable(
+        f"`model` must use only known operations, got {home}{'.' * bool(home)}{name} ({node.op}). Write it with "
+        "others, or remove the parametrization that it belongs to, or keep the code and save its state_dict()."
+    )
 
 
 def _attribute(model: nn.Module, constants: Mapping[str, Tensor], path: str) -> Any:
