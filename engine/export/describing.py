@@ -197,13 +197,18 @@ def _operation(model: nn.Module, program: DrawnGraph, node: fx.Node) -> tuple[st
         return "part", str(node.args[1]), node.args[:1]
     if node.op == "call_function" and target in FUNCTION_NAMES:
         return "call", FUNCTION_NAMES[target], node.args
+    raise _unknown(node)
+
+
+def _unknown(node: fx.Node) -> NotDescribable:
+    target: Any = node.target
     if target is GETATTR:
-        raise NotDescribable(
-            f"`model` must use only tensors and plain containers, got `.{node.args[1]}` of {node.args[0]}. Pass what it "
-            "holds by itself or in a dict."
+        return NotDescribable(
+            f"`model` must use only tensors and plain containers, got `.{node.args[1]}` of {node.args[0]}. Pass what "
+            "it holds by itself or in a dict."
         )
     home, name = getattr(target, "__module__", ""), getattr(target, "__name__", target)
-    raise NotDescribable(
+    return NotDescribable(
         f"`model` must use only known operations, got {home}{'.' * bool(home)}{name} ({node.op}). Write it with "
         "others, or remove the parametrization that it belongs to, or keep the code and save its state_dict()."
     )

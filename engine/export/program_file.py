@@ -75,21 +75,27 @@ class _Frozen(nn.Module):
 
 def _program(model: nn.Module, call: Call) -> torch.export.ExportedProgram:
     try:
-        program = _drawn(model, call, strict=False)
+        program = _drawn(model, call)
     except Exception as error:
-        try:  # its compiler reads the code itself, and so follows what Python makes a number of, as `len(x)`
-            with unlogged("torch._guards"):
-                program = _drawn(model, call, strict=True)
-        except Exception:  # noqa: BLE001 - whatever it is, the first one is nearer to the code
-            raise _not_exported(error) from error
+        raise _not_exported(error) from error
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # lines of source, with the paths of this machine
     return program
 
 
-def _drawn(model: nn.Module, call: Call, strict: bool) -> torch.export.ExportedProgram:
+def _drawn(model: nn.Module, call: Call) -> torch.export.ExportedProgram:
+    """Return the program; torch's compiler draws it where Python makes a number of a size, as `len(x)` does."""
+    options: dict[str, Any] = {"args": call.args, "kwargs": dict(call.kwargs), "dynamic_shapes": varying(call)}
     with evaluating(model), torch.no_grad():
-        return torch.export.export(model, call.args, dict(call.kwargs), dynamic_shapes=varying(call), strict=strict)
+        try:
+            return torch.export.export(model, **options, strict=False)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other way is tried
+            first = error
+        try:
+            with unlogged("torch._guards"):
+                return torch.export.export(model, **options, strict=True)
+        except Exception:  # noqa: BLE001 - what the first one says is nearer to the code
+            raise first from None
 
 
 def _not_exported(error: Exception) -> NotDescribable:
