@@ -20,6 +20,7 @@ from winnow.engine.export.script import Script
 from winnow.engine.graph.calls import Call, calls, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.examples import is_channels_last
+from winnow.engine.graph.memory import refuse_shared
 from winnow.engine.graph.modes import in_mode
 from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.pruning.precision import private
@@ -65,6 +66,7 @@ def tried(document: dict[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
 def written_architecture(model: nn.Module, example_inputs: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return a model's document, not tried out, and its tensors."""
     model, _ = unwrapped(model)
+    refuse_shared(model)
     found = _programs(model, alike_calls(model, example_inputs, "Save one model for each.")[0])
     every = [*found.evaluating["program"], *(found.training["program"] if found.training else ())]
     called = dict.fromkeys(step["target"] for step in every if step["op"] == "layer")

@@ -21,6 +21,7 @@ from winnow.engine.graph.calls import Call, calls, outputs, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.drawing import Drawn, drawn
 from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.memory import refuse_shared
 from winnow.engine.graph.modes import evaluating, in_mode
 from winnow.engine.graph.observer import Observer
 from winnow.engine.graph.own_norms import as_norms
@@ -54,6 +55,7 @@ def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> Ch
     """
     inner, said = unwrapped(model)
     refuse_compiled(inner)
+    refuse_shared(inner)
     given = calls(inner, example_inputs)
     _has_weights(inner)
     with as_norms(inner), preserved(inner) as state, evaluating(inner), torch.no_grad(), _eager():
