@@ -7,6 +7,7 @@ with statistics_kept(model):         batch norms in training mode leave their ru
 with requiring_grad(parameters, wanted):  parameters that ask for gradients, or that do not
 with calling(module, function):      a module that calls a function in the place of its forward
 with modules_called():               attention layers run their modules, not torch's one kernel for all of them
+with told_of_gradients(note):        `note` is called where somebody asks `torch.is_grad_enabled`
 with ModeReads(model) as reads:      who asks for the mode while the model runs
 """
 
@@ -109,6 +110,22 @@ def modules_called() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+
+
+@contextmanager
+def told_of_gradients(note: Callable[[], object]) -> Iterator[None]:
+    """Call a function wherever `torch.is_grad_enabled` is asked; no operation shows that."""
+    module: Any = torch
+
+    def told() -> bool:
+        note()
+        return torch._C.is_grad_enabled()
+
+    module.is_grad_enabled = told
+    try:
+        yield
+    finally:
+        module.is_grad_enabled = torch._C.is_grad_enabled
 
 
 class ModeReads:

@@ -157,10 +157,8 @@ class Observer(TorchFunctionMode):
         self.signature.mark_end(named)
         if not self.drawing:
             return {}
-        found = {name: self.memory.carrier(tensor, "", f"{self.call}:output") for name, tensor in named}
-        for carrier in found.values():
-            self.recording.met(carrier, "what the model returns")
-        return found
+        node = f"{self.call}:output"
+        return self.recording.returned({name: self.memory.carrier(tensor, "", node) for name, tensor in named})
 
     def _made(self, name: str, func: Any, given: tuple[Any, Any], result: Any, written: list[Tensor]) -> None:
         """Note an operation that made or changed a tensor."""
@@ -232,6 +230,8 @@ class Observer(TorchFunctionMode):
     def _passive(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with torch._C._DisableTorchDispatch():
             result = func(*args, **kwargs)
+            if name in ("requires_grad", "grad_fn") and not isinstance(args[0], nn.Parameter):
+                self.book.asked_gradients()
             if name in SIZES and self.drawing and args and isinstance(args[0], Tensor):
                 return self._sized(result, args[0], [*args[1:], *kwargs.values()])
             return result

@@ -118,6 +118,12 @@ class Recording:
             self._named[carrier.index] = name
         return carrier
 
+    def returned(self, ends: dict[str, Carrier]) -> dict[str, Carrier]:
+        """Note the parameters among what the model returns."""
+        for carrier in ends.values():
+            self.met(carrier, "what the model returns")
+        return ends
+
     def named_by(self, carrier: Carrier) -> set[str]:
         """Return the name of the parameter or buffer that a carrier is, in a set; an empty one if it is none."""
         return {self._named[carrier.index]} if carrier.index in self._named else set()

@@ -23,7 +23,7 @@ from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.drawing import Drawn, drawn
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.memory import refuse_shared
-from winnow.engine.graph.modes import ModeReads, evaluating, in_mode
+from winnow.engine.graph.modes import ModeReads, evaluating, in_mode, told_of_gradients
 from winnow.engine.graph.observer import Observer
 from winnow.engine.graph.own_norms import as_norms
 from winnow.engine.graph.preserving import Preserved, is_lazy, preserved
@@ -81,7 +81,7 @@ class _Passes:
         self._ends: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
         self._not_run: list[str] = []
         self._modes_alike, self._evaluated = True, Signature(self._recording)
-        self._reads = ModeReads(model)
+        self._reads, self._asked = ModeReads(model), dict[Context, None]()
 
     def add(self, call: Call, asked: bool) -> None:
         """Run a call in its mode, and draw it if it does something new."""
@@ -113,7 +113,9 @@ class _Passes:
             drawn=self._drawn,
             calls=given,
             events=tuple(event for observer in self._observers for event in observer.events),
-            contexts=(*contexts_of(self._model), *dict.fromkeys(found for book in books for found in book.contexts)),
+            contexts=tuple(
+                dict.fromkeys([*contexts_of(self._model), *(c for book in books for c in book.contexts), *self._asked])
+            ),
             decisions=tuple(dict.fromkeys(decision for book in books for decision in book.decisions)),
             numbers={origin: path for book in books for origin, path in book.numbers.items()},
             unused=tuple(name for name, _ in self._model.named_parameters() if name not in self._used),
@@ -167,8 +169,10 @@ class _Passes:
         named = {name: value for name, (_, value) in copied.named(self._model).items()}
         inputs = observer.enter_inputs(flatten(named))
         self._reads = ModeReads(self._model)
-        with in_mode(self._model, bool(call.training)), observer.paths, observer.beneath, observer, self._reads:
+        told = told_of_gradients(observer.book.asked_gradients)
+        with in_mode(self._model, bool(call.training)), observer.paths, observer.beneath, observer, self._reads, told:
             result = run(self._model, copied)
+        self._asked |= {context: None for context in observer.book.contexts if context.kind == "gradients"}
         found = outputs(self._model, result)
         return inputs, observer.ends(found)
 

@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.graph.modes import ModeReads, calling, evaluating, requiring_grad, statistics_kept, undisturbed
+from winnow.engine.graph.modes import (
+    ModeReads,
+    calling,
+    evaluating,
+    requiring_grad,
+    statistics_kept,
+    told_of_gradients,
+    undisturbed,
+)
 from winnow.engine.graph.trace import trace
 
 
@@ -145,3 +153,12 @@ def test_mode_reads(model: nn.Module):
         raise RuntimeError
     assert (reads.elsewhere, reads.norms, reads.same) == (False, {model[1]}, False)
     assert "training" not in vars(nn.Module)
+
+
+def test_told_of_gradients():
+    asked: list[bool] = []
+    with torch.no_grad(), suppress(RuntimeError), told_of_gradients(lambda: asked.append(True)):
+        assert not torch.is_grad_enabled()
+        raise RuntimeError
+    assert torch.is_grad_enabled()
+    assert asked == [True]
