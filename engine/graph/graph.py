@@ -18,6 +18,7 @@ that stand in the weights now and says which channels nobody uses. All that a co
   computed.
 - `pinned`: (place, reason) of the operations that are not understood: what they take and give stays.
 - `direct`: what takes a parameter as a plain tensor, not as the weight of a layer, by the parameter's name.
+- `rewritten`: parameters that a pass writes into, as a table with `max_norm`.
 - `modes_alike`: whether training mode computes what evaluation mode does, operation by operation with all options.
 - `unused`: parameters that no call uses, so that what they read is not known. `notes`: what else is to be said.
 - `norms_after`: the batch norm directly behind a layer, by the name of the layer's weight.
@@ -71,6 +72,7 @@ class ChannelGraph:
     contexts: tuple[Context, ...] = ()
     pinned: tuple[tuple[str, str], ...] = ()
     direct: Mapping[str, str] = field(default_factory=dict)
+    rewritten: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     modes_alike: bool = False

@@ -10,6 +10,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -64,7 +65,7 @@ def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> Ch
         for call in given:
             for one in call.modes():
                 passes.add(one, asked=call.training is not None)
-    return built_graph(inner, passes.found(given, said))
+    return replace(built_graph(inner, passes.found(given, said)), rewritten=tuple(state.rewritten))
 
 
 class _Passes:

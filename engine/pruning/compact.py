@@ -34,7 +34,7 @@ from winnow.engine.pruning.gradients import same_gradients, where_asked
 from winnow.engine.pruning.guards import guarded
 from winnow.engine.pruning.naming import Naming, named_numbers, namings, rewrite
 from winnow.engine.pruning.parts import missing
-from winnow.engine.pruning.plan import Plan, depends_on_mode, planned
+from winnow.engine.pruning.plan import Plan, depends_on_mode, planned, untouched
 from winnow.engine.pruning.proof import NotExact, Pair, Proof, proved
 from winnow.engine.pruning.readers import GatherMode
 from winnow.engine.pruning.shrinking import CutWeight, shrunk
@@ -107,7 +107,7 @@ def compact(  # noqa: PLR0913 - each option stands alone
         raise ValueError(f"`gather` must be auto, always, never or Coefficients, got {gather!r}. Choose one of them.")
     model, _ = unwrapped(model)
     given = calls(model, example_inputs)
-    graph = trace(model, given)
+    graph = untouched(model, given)
     place = device_of(model), layout_of(model, (leaf for call in given for _, leaf in call.tensors()))
     mode = measured_cost(*place) if gather == "auto" else gather
     training = training or any(call.training for call in given)

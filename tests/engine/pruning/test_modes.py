@@ -153,3 +153,28 @@ def test_what_goes_the_same_way_with_gradients_is_compared_with_them():
     found = compact(net, x)
     assert found.model.a.out_channels == 5
     torch.testing.assert_close(found.model(x), net(x))
+
+
+def _clipped(m: nn.Module, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        m.a.weight.clamp_(min=-0.1)
+    return m.c(m.a(x).relu())
+
+
+WRITES = {
+    "a table that is rescaled": lambda: (nn.Sequential(nn.Embedding(9, 6, max_norm=0.5), nn.Linear(6, 2)), True),
+    "bags of one": lambda: (nn.Sequential(nn.EmbeddingBag(9, 6, max_norm=0.5), nn.Linear(6, 2)), True),
+    "clipped weights": lambda: (Program(_clipped, a=conv(3, 6), c=conv(6, 2)), False),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_model_that_writes_into_its_weights_is_left_as_it_was(name: str):
+    torch.manual_seed(0)
+    net, words = WRITES[name]()
+    net = net.double().eval()
+    x = torch.randint(9, (2, 4)) if words else torch.randn(2, 3, 6, 6, dtype=torch.float64)
+    before = copy.deepcopy(net.state_dict())
+    found = compact(net, x)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+    torch.testing.assert_close(found.model(x), net(x))
