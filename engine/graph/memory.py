@@ -148,7 +148,7 @@ def _span(tensor: Tensor) -> _Span | None:
     """Return where a tensor begins and ends in memory, None if it has none of its own."""
     if is_lazy(tensor) or tensor.layout != torch.strided or not tensor.numel() or not (begin := pointer(tensor)):
         return None
-    begin += tensor.storage_offset() * tensor.element_size()
+    begin += int(tensor.storage_offset()) * tensor.element_size()
     last = sum((length - 1) * stride for length, stride in zip(tensor.shape, tensor.stride(), strict=True))
     return str(tensor.device), begin, begin + (last + 1) * tensor.element_size(), tensor
 

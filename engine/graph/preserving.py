@@ -64,9 +64,9 @@ class Preserved:
                 if pointer(held.tensor) != pointer(held.data):
                     held.tensor.data = held.data
             for key, (tensor, before) in self._copies.items():
-                held = self._watched.get(key)
-                if (_copy_back(tensor, before) or (held and held.changed())) and isinstance(tensor, nn.Parameter):
-                    self.rewritten[held.name if held else ""] = None
+                another, known = _copy_back(tensor, before), self._watched.get(key)
+                if known is not None and isinstance(tensor, nn.Parameter) and (another or known.changed()):
+                    self.rewritten[known.name] = None
         if lost:
             raise NotTraceable("", f"{WRITTEN}, `{lost[0]}`", "change parameters outside of the forward pass")
 
