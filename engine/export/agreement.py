@@ -62,7 +62,10 @@ def same_everywhere(model: nn.Module, other: nn.Module, given: Sequence[Call]) -
                 f"`model` must have one program for all sizes, got one that runs on {trial.words} {FIXED} ({line})."
             ) from error
         if not _equal(expected, found):
-            raise NotDescribable(f"`model` must give the outputs of its program, got others on {trial.words}.")
+            raise NotDescribable(
+                f"`model` must give the outputs of its program, got others on {trial.words}. Look for a hook, or a "
+                "`train` of its own, or keep the code and save its state_dict()."
+            )
     try:
         same_gradients(model, other, given)
     except NotExact as error:

@@ -5,7 +5,6 @@ Before a program runs on inputs of new shapes it is carried out once on tensors 
 limit is a constant, or a multiple of what the user has brought himself: the inputs, and the tensors of the file.
 """
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.node import map_aggregate
 from torch.utils._python_dispatch import _disable_current_modes
 
+from winnow.engine.export.notes import unlogged
 from winnow.engine.export.refusal import NotRebuildable
 
 STEPS = 200_000  # of a program
@@ -128,22 +128,11 @@ def _signed(leaf: Any) -> tuple[Any, ...]:
 
 
 @contextmanager
-def _without_log() -> Iterator[None]:
-    """Keep torch from logging a traceback for every size that a network does not take: that is what is tried here."""
-    log = logging.getLogger("torch._subclasses.fake_tensor")
-    before, log.disabled = log.disabled, True
-    try:
-        yield
-    finally:
-        log.disabled = before
-
-
-@contextmanager
 def without_memory() -> Iterator[Callable[[Any], Any]]:
     """Let operations run on shapes alone; gives what makes such tensors of real ones."""
     with torch._C.DisableTorchFunction(), _disable_current_modes():
         mode = FakeTensorMode(allow_non_fake_inputs=True)
-        with _without_log(), mode, torch.random.fork_rng(devices=[]), torch.no_grad():
+        with unlogged("torch._subclasses.fake_tensor"), mode, torch.random.fork_rng(devices=[]), torch.no_grad():
             yield lambda value: map_aggregate(
                 value, lambda leaf: mode.from_tensor(leaf) if isinstance(leaf, Tensor) else leaf
             )

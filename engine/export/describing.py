@@ -20,6 +20,7 @@ from winnow.engine.export.script import Script
 from winnow.engine.graph.calls import Call, calls, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.examples import is_channels_last
+from winnow.engine.graph.memory import refuse_shared
 from winnow.engine.graph.modes import in_mode
 from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.pruning.precision import private
@@ -65,6 +66,7 @@ def tried(document: dict[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
 def written_architecture(model: nn.Module, example_inputs: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return a model's document, not tried out, and its tensors."""
     model, _ = unwrapped(model)
+    refuse_shared(model)
     found = _programs(model, alike_calls(model, example_inputs, "Save one model for each.")[0])
     every = [*found.evaluating["program"], *(found.training["program"] if found.training else ())]
     called = dict.fromkeys(step["target"] for step in every if step["op"] == "layer")
@@ -197,9 +199,21 @@ def _operation(model: nn.Module, program: DrawnGraph, node: fx.Node) -> tuple[st
         return "part", str(node.args[1]), node.args[:1]
     if node.op == "call_function" and target in FUNCTION_NAMES:
         return "call", FUNCTION_NAMES[target], node.args
-    name = node.args[1] if target is GETATTR else getattr(target, "__name__", target)
-    home = getattr(target, "__module__", "")
-    raise NotDescribable(f"`model` must use only known operations, got {home}{'.' * bool(home)}{name} ({node.op}).")
+    raise _unknown(node)
+
+
+def _unknown(node: fx.Node) -> NotDescribable:
+    target: Any = node.target
+    if target is GETATTR:
+        return NotDescribable(
+            f"`model` must use only tensors and plain containers, got `.{node.args[1]}` of {node.args[0]}. Pass what "
+            "it holds by itself or in a dict."
+        )
+    home, name = getattr(target, "__module__", ""), getattr(target, "__name__", target)
+    return NotDescribable(
+        f"`model` must use only known operations, got {home}{'.' * bool(home)}{name} ({node.op}). Write it with "
+        "others, or remove the parametrization that it belongs to, or keep the code and save its state_dict()."
+    )
 
 
 def _attribute(model: nn.Module, constants: Mapping[str, Tensor], path: str) -> Any:

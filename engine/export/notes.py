@@ -9,6 +9,17 @@ LOGGER = "torch.onnx._internal.exporter._registration"  # says of every package 
 
 
 @contextmanager
+def unlogged(name: str) -> Iterator[None]:
+    """Keep a logger of torch still, where what it would log as an error is only tried."""
+    log = logging.getLogger(name)
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
+
+
+@contextmanager
 def noted() -> Iterator[list[str]]:
     """Collect the warnings raised inside, and what the exporter's registry logs; each once, in order.
 

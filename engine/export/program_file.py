@@ -6,6 +6,7 @@ itself is never read back. Its users should load it only where they trust whoeve
 """
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,17 @@ from torch import nn
 
 from winnow.engine.export.agreement import exported_outputs
 from winnow.engine.export.graphs import Exported, agreed, traced_call, varying
-from winnow.engine.export.notes import noted
+from winnow.engine.export.notes import noted, unlogged
 from winnow.engine.export.refusal import NotDescribable
 from winnow.engine.graph.calls import Call
 from winnow.engine.graph.modes import evaluating
 from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.runs.digests import digest
+
+SIZE = r"L\['\w+'\]\.size\(\)\[0\]"  # how torch writes the number of images
+COMPUTED = (
+    "Look for what makes a number of it (a loop, a branch, `int`) and write it with x.shape[0], or use `save_model`."
+)
 
 
 def export_program(model: nn.Module, example_inputs: Any, path: Path | str) -> Exported:
@@ -69,13 +75,38 @@ class _Frozen(nn.Module):
 
 def _program(model: nn.Module, call: Call) -> torch.export.ExportedProgram:
     try:
-        with evaluating(model), torch.no_grad():
-            program = torch.export.export(
-                model, call.args, dict(call.kwargs), dynamic_shapes=varying(call), strict=False
-            )
+        program = _drawn(model, call)
     except Exception as error:
-        reason = str(error).partition("\n")[0]
-        raise NotDescribable(f"`model` must be one that torch.export can export, got: {reason}") from error
+        raise _not_exported(error) from error
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # lines of source, with the paths of this machine
     return program
+
+
+def _drawn(model: nn.Module, call: Call) -> torch.export.ExportedProgram:
+    """Return the program; torch's compiler draws it where Python makes a number of a size, as `len(x)` does."""
+    options: dict[str, Any] = {"args": call.args, "kwargs": dict(call.kwargs), "dynamic_shapes": varying(call)}
+    with evaluating(model), torch.no_grad():
+        try:
+            return torch.export.export(model, **options, strict=False)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other way is tried
+            first = error
+        try:
+            with unlogged("torch._guards"):
+                return torch.export.export(model, **options, strict=True)
+        except Exception:  # noqa: BLE001 - what the first one says is nearer to the code
+            raise first from None
+
+
+def _not_exported(error: Exception) -> NotDescribable:
+    """Return the refusal of a model that torch.export does not take, without torch's advice on its own switches."""
+    first, _, rest = str(error).partition("\n")
+    if not first.startswith("Constraints violated"):
+        return NotDescribable(f"`model` must be one that torch.export can export, got: {first}")
+    fixed, limits = re.search(r"to be a constant \((\d+)\)", rest), re.search(r"the generated guard (.+)", rest)
+    found = "a program for some numbers only"
+    if fixed:
+        found = f"a program for {fixed[1]} images only"
+    elif limits:
+        found = f"a program for which {re.sub(SIZE, 'the number of images', limits[1].strip())}"
+    return NotDescribable(f"`model` must take any number of images to be exported, got {found}. {COMPUTED}")

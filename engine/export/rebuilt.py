@@ -101,6 +101,8 @@ class Rebuilt(nn.Module):
         for module in twin.modules():
             for hooks in HOOKS:
                 getattr(module, hooks).clear()
+            if isinstance(module, nn.modules.batchnorm._NormBase) and module.momentum is None:
+                module.momentum = 0.5  # else it reads the number of batches so far, and shapes have no numbers
         return twin
 
 

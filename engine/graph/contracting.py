@@ -85,6 +85,9 @@ def _layer(recording: Recording, operation: Operation, factors: tuple[Factor, Fa
         place: (length, axis)
         for axis, (place, length) in enumerate(zip(weight.places, weight.carrier.shape, strict=True))
     }
+    if not x.carrier.bears:  # an input, all of which stays: what is read of it lies along the summed axis
+        read = [place for place in x.places if place is not None and place >= out and place in sizes]
+        long = read if len(read) == 1 else long
     free = [
         place for place in sizes if place is not None and place < out and place not in x.places and sizes[place][0] > 1
     ]

@@ -15,7 +15,7 @@ def place_constants(recording: Recording) -> None:
     """Give every parameter that meets channels element by element its site; where no axis fits, nothing is dropped."""
     reached = _reached(recording)
     touched = {name for name, labels in recording.constants.items() if reached[recording.partition.roots(labels)].any()}
-    layered = {parameter for parameter, _ in recording.sites} & recording.direct
+    layered = {parameter for parameter, _ in recording.sites} & recording.direct.keys()
     axes = {name: _axis(recording, recording.constants[name], reached) for name in touched}
     shapeless = {name for name in touched if name in layered or axes[name] is None}
     for name in sorted(shapeless | layered):

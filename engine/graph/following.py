@@ -9,6 +9,7 @@ from torch.fx.node import map_aggregate
 
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.contracting import contracted
+from winnow.engine.graph.functions import flipped_from
 from winnow.engine.graph.grids import all_closed
 from winnow.engine.graph.operation import Operation, carriers_in, tensors_in
 from winnow.engine.graph.recording import Recording
@@ -43,7 +44,7 @@ def followed(recording: Recording, operation: Operation, effects: Effects) -> An
     recording.pin(operation)
     results = {carrier.index for carrier in carriers_in((carried,))}
     for carrier in effects.written:
-        recording.spoil(carrier, results)
+        recording.spoil(carrier, results, operation.place)
     return carried
 
 
@@ -57,14 +58,15 @@ def _part(operation: Operation) -> Any:
 
 def _by_rule(recording: Recording, operation: Operation, effects: Effects) -> Any:
     rule = rule_of(operation)
-    if rule not in (*WEIGHTED, contracted):  # a product with a parameter may be a layer
+    whole = flipped_from(operation.result)
+    if rule not in (*WEIGHTED, contracted) and whole is None:  # a product with a parameter may be a layer
         recording.meets(operation)
     reason = UNKNOWN
     if rule is not None and operation.carriers():
         try:
             carried = rule(recording, operation if rule in GRIDS else all_closed(recording, operation))
             if _fits(operation.result, carried):
-                return carried
+                return carried if whole is None else recording.as_named(carried, whole)
             reason = MISFIT
         except NotTraceable as error:
             reason = error.advice

@@ -154,23 +154,65 @@ def _of_operator(function: Any) -> str:
 
 
 def as_layer(
-    name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[str, Callable[..., Any], tuple[Any, ...]]:
-    """Return a product with a parameter as the layer that it is: `addmm(b, x, W)` becomes `product(x, W, b)`."""
+    name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[str, Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+    """Return a product with a parameter, or with one transposed, as the layer that it is.
+
+    `addmm(b, x, W)` becomes `product(x, W, b)`, and so does `F.linear(x, W.T, b)`; `x @ W.T` becomes `linear(x, W)`.
+    """
+    given = (name, function, args, kwargs)
+    if name == "linear":
+        x, weight, bias = _of_linear(args, kwargs)
+        whole = flipped_from(weight)
+        return given if whole is None else ("product", _flipped_linear, (x, whole, bias), {})
     count = {"matmul": 2, "mm": 2, "addmm": 3}.get(name)
     if count != len(args) or kwargs:
-        return name, function, args
-    x, weight = args[-2:]
+        return given
+    x, weight, *bias = *args[-2:], *args[:-2]
     plain = isinstance(x, torch.Tensor) and x.dim() > 1 and not isinstance(x, torch.nn.Parameter)
-    if not plain or not all(isinstance(part, torch.nn.Parameter) for part in (weight, *args[:-2])) or weight.dim() != 2:
-        return name, function, args
-    if count == 2:
-        return "product", function, args
-    return "product", _added_product, (x, weight, args[0])
+    if not plain or not all(isinstance(part, torch.nn.Parameter) for part in bias):
+        return given
+    if (whole := flipped_from(weight)) is not None:
+        return "linear", _flipped_product if not bias else _flipped_sum, (x, whole, *bias), {}
+    if not isinstance(weight, torch.nn.Parameter) or weight.dim() != 2:
+        return given
+    return ("product", _added_product, (x, weight, *bias), {}) if bias else ("product", function, args, kwargs)
+
+
+def flipped_from(tensor: Any) -> torch.nn.Parameter | None:
+    """Return the matrix of parameters that a tensor is the transposition of, None if it is none."""
+    base = tensor._base if isinstance(tensor, torch.Tensor) and not isinstance(tensor, torch.nn.Parameter) else None
+    if not isinstance(base, torch.nn.Parameter) or (base.dim(), tensor.dim()) != (2, 2):
+        return None
+    same = (tensor.shape, tensor.stride()) == (base.shape[::-1], base.stride()[::-1])
+    return base if same and tensor.storage_offset() == base.storage_offset() else None
+
+
+def _of_linear(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    names = ("input", "weight", "bias")
+    x, weight, bias = (args[n] if n < len(args) else kwargs.get(name) for n, name in enumerate(names))
+    return x, weight, bias
 
 
 def _added_product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     return torch.addmm(bias, x, weight)
+
+
+def _flipped_sum(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    return torch.addmm(bias, x, weight.t())
+
+
+def _flipped_product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return x @ weight.t()
+
+
+def _flipped_linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    return torch.nn.functional.linear(x, weight.t(), bias)
+
+
+def rescales(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether an embedding writes into its table as it is read: what is inside is followed then."""
+    return name in ("embedding", "embedding_bag") and (args[3] if len(args) > 3 else kwargs.get("max_norm")) is not None
 
 
 def opens(function: Any) -> bool:

@@ -14,15 +14,18 @@ that stand in the weights now and says which channels nobody uses. All that a co
 - `calls`: what was run, each in both modes unless it names one; `events`: every operation, in order, by the name of
   its node. Two passes of one program have the same events.
 - `decisions`: lines of the program where a size, or a value of an input, decides about its way. The graph holds for
-  calls that decide alike. `contexts`: where gradients are off, autocast is on, hooks run or weights are computed.
+  calls that decide alike. `contexts`: where gradients are off or asked for, autocast is on, hooks run or weights are
+  computed.
 - `pinned`: (place, reason) of the operations that are not understood: what they take and give stays.
+- `direct`: what takes a parameter as a plain tensor, not as the weight of a layer, by the parameter's name.
+- `rewritten`: parameters that a pass writes into, as a table with `max_norm`.
 - `modes_alike`: whether training mode computes what evaluation mode does, operation by operation with all options.
 - `unused`: parameters that no call uses, so that what they read is not known. `notes`: what else is to be said.
 - `norms_after`: the batch norm directly behind a layer, by the name of the layer's weight.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -68,6 +71,8 @@ class ChannelGraph:
     decisions: tuple[Decision, ...] = ()
     contexts: tuple[Context, ...] = ()
     pinned: tuple[tuple[str, str], ...] = ()
+    direct: Mapping[str, str] = field(default_factory=dict)
+    rewritten: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     modes_alike: bool = False

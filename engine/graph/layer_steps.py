@@ -83,17 +83,18 @@ class DepthwiseStep:
 
 @dataclass(frozen=True, eq=False)
 class TableStep:
-    """Rows picked from a table: a column of one number throughout is constant."""
+    """Rows picked from a table: a column of one number throughout is constant; with `sums`, one of zeros."""
 
     result: int
     table: str
     shape: tuple[int, ...]
+    sums: bool = False
 
     def forward(self, known: Known, weights: Weights) -> None:
         """Enter the columns that hold one number."""
         table = weights.tensor(self.table)
         first = table[0].cpu().double().numpy()
-        constant = (table == table[0]).all(0).cpu().numpy()
+        constant = ((table == table[0]) if not self.sums else (table == 0)).all(0).cpu().numpy()
         known[self.result] = np.where(constant, first, np.nan).reshape(self.shape)
 
     def backward(self, demand: Demand) -> None:

@@ -107,8 +107,17 @@ def embedding_function(recording: Recording, operation: Operation) -> Carrier:
     return _table(recording, operation, operation.value(1, "weight"), operation.value(3, "max_norm"))
 
 
-def _table(recording: Recording, operation: Operation, weight: Tensor, max_norm: float | None) -> Carrier:
+def bag_function(recording: Recording, operation: Operation) -> Carrier:
+    """F.embedding_bag, on a parameter: sums, means or maxima of rows, column by column."""
+    return _table(recording, operation, operation.value(1, "weight"), operation.value(3, "max_norm"), sums=True)
+
+
+def _table(
+    recording: Recording, operation: Operation, weight: Tensor, max_norm: float | None, sums: bool = False
+) -> Carrier:
     """Enter rows that are picked from a table: its columns are the channels, its rows all stay.
+
+    With `sums`, rows are added up, maybe with weights: of a column only zero throughout is known then.
 
     Raises:
         NotTraceable: the table is rescaled as it is read.
@@ -120,11 +129,11 @@ def _table(recording: Recording, operation: Operation, weight: Tensor, max_norm:
     recording.tables.add(name)
     columns = recording.rows((operation.place, "writer"), name, 1, weight.shape[1])
     result = recording.layer_result(operation, columns, -1)
-    recording.steps.append(TableStep(result.index, name, result.labels.shape))
-    indices = operation.carrier()
-    if indices.bears:
-        recording.mix(operation, "its rows are picked by values that layers compute", [indices.labels], columns)
-    recording.steps.append(ChosenStep(result.index, (indices.index,), forgets=False))
+    recording.steps.append(TableStep(result.index, name, result.labels.shape, sums))
+    chosen = operation.carriers()
+    if computed := [carrier.labels for carrier in chosen if carrier.bears]:
+        recording.mix(operation, "its rows are picked by values that layers compute", computed, columns)
+    recording.steps.append(ChosenStep(result.index, tuple(carrier.index for carrier in chosen), forgets=False))
     return result
 
 

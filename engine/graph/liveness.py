@@ -27,7 +27,8 @@ class Liveness:
 
     `live` (channels,): needed by an output. `kept` (channels,): live, or made by no layer (an input, a mean), so that
     nothing could be dropped. By `product.result`, for each product, (columns,): `used`, whether it uses the column;
-    `constants`, the number that the column holds, NaN where it varies.
+    `constants`, the number that the column holds, NaN where it varies. `spoils`: the writes into memory that is looked
+    at through other tensors, so that all of it is needed.
 
     Raises:
         ValueError: `outputs` names none of the model's outputs.
@@ -101,6 +102,7 @@ class Liveness:
         demand = Demand(needs, self._weights, self.constants, self.live, self.used, folded)
         for step in reversed(graph.steps):
             step.backward(demand)
+        self.spoils = demand.spoils
         live = np.zeros(graph.count, bool)
         live[FIXED] = True
         for carrier, need in zip(graph.carriers, needs, strict=True):

@@ -34,6 +34,7 @@ from winnow.engine.graph.functions import (
     name_of,
     opened,
     opens,
+    rescales,
 )
 from winnow.engine.graph.memory import Memory
 from winnow.engine.graph.multi_head import multi_head_attention
@@ -87,11 +88,11 @@ class Observer(TorchFunctionMode):
             self.book.context("no_grad")
         if name in PASSIVE:
             return self._passive(name, func, args, kwargs)
-        name, func, args = as_layer(name, func, args, kwargs)
+        name, func, args, kwargs = as_layer(name, func, args, kwargs)
         if name == "multi_head_attention_forward":
             with self:
                 return multi_head_attention(*args, **kwargs)
-        closed = rule_named(name) is None or _rescales(name, args, kwargs)
+        closed = rule_named(name) is None or rescales(name, args, kwargs)
         if closed and opens(func) and func not in self._opening:  # one that asks again inside is left as it is
             self._opening.append(func)
             try:
@@ -156,7 +157,8 @@ class Observer(TorchFunctionMode):
         self.signature.mark_end(named)
         if not self.drawing:
             return {}
-        return {name: self.memory.carrier(tensor, "", f"{self.call}:output") for name, tensor in named}
+        node = f"{self.call}:output"
+        return self.recording.returned({name: self.memory.carrier(tensor, "", node) for name, tensor in named})
 
     def _made(self, name: str, func: Any, given: tuple[Any, Any], result: Any, written: list[Tensor]) -> None:
         """Note an operation that made or changed a tensor."""
@@ -197,7 +199,7 @@ class Observer(TorchFunctionMode):
                 args, kwargs = self._carried(given, node, False)
                 changed = replace(operation, carried_args=args, carried_kwargs=kwargs, result=tensor)
                 made = self._remember(tensor, self.recording.pinned(changed, WRITES), unsteady=True)
-                self.recording.spoil(made, {made.index})
+                self.recording.spoil(made, {made.index}, operation.place)
 
     def _remember(self, tensor: Tensor, carrier: Carrier, unsteady: bool) -> Carrier:
         self.memory.remember(tensor, carrier)
@@ -228,6 +230,8 @@ class Observer(TorchFunctionMode):
     def _passive(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with torch._C._DisableTorchDispatch():
             result = func(*args, **kwargs)
+            if name in ("requires_grad", "grad_fn") and not isinstance(args[0], nn.Parameter):
+                self.book.asked_gradients()
             if name in SIZES and self.drawing and args and isinstance(args[0], Tensor):
                 return self._sized(result, args[0], [*args[1:], *kwargs.values()])
             return result
@@ -261,7 +265,7 @@ class Observer(TorchFunctionMode):
         if any(carrier.index in self.recording.varying for carrier in carriers):
             self.book.decided("value")
         for carrier in carriers:
-            self.recording.direct |= self.recording.named_by(carrier)
+            self.recording.met(carrier, f"`{name}`")
 
     def _version(self, tensor: Tensor) -> int:
         if tensor.is_inference():
@@ -284,11 +288,6 @@ class _Beneath(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leav
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         with torch._C.DisableTorchFunction():
             return self._observer.operate(name_of(func), func, args, dict(kwargs or {}))
-
-
-def _rescales(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Whether an embedding writes into its table as it is read: what is inside is followed then."""
-    return name == "embedding" and (args[3] if len(args) > 3 else kwargs.get("max_norm")) is not None
 
 
 def _takes_numbers(name: str) -> bool:

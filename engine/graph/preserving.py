@@ -32,6 +32,7 @@ class Preserved:
     """The state of a model at one time."""
 
     def __init__(self, model: nn.Module) -> None:
+        self.rewritten: dict[str, None] = {}  # the parameters that passes wrote into
         self._contents: list[tuple[Any, Any]] = []
         self._seen: dict[int, Any] = {}
         self._copies: dict[int, tuple[Tensor, Tensor]] = {}
@@ -62,8 +63,10 @@ class Preserved:
             for held in self._watched.values():
                 if pointer(held.tensor) != pointer(held.data):
                     held.tensor.data = held.data
-            for tensor, before in self._copies.values():
-                _copy_back(tensor, before)
+            for key, (tensor, before) in self._copies.items():
+                another, known = _copy_back(tensor, before), self._watched.get(key)
+                if known is not None and isinstance(tensor, nn.Parameter) and (another or known.changed()):
+                    self.rewritten[known.name] = None
         if lost:
             raise NotTraceable("", f"{WRITTEN}, `{lost[0]}`", "change parameters outside of the forward pass")
 
@@ -97,11 +100,15 @@ class Preserved:
             self._copies[id(tensor)] = (tensor, tensor.detach().clone())
 
 
-def _copy_back(tensor: Tensor, before: Tensor) -> None:
+def _copy_back(tensor: Tensor, before: Tensor) -> bool:
+    """Put a tensor back, and return whether it was another."""
     if tensor.shape != before.shape:
         tensor.data = before
     elif tensor.layout != torch.strided or not torch.equal(tensor, before):
         tensor.data.copy_(before)
+    else:
+        return False
+    return True
 
 
 def _put_back(value: Any, before: Any) -> None:

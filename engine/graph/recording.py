@@ -39,7 +39,7 @@ class Recording:
         self.norms: list[tuple[str, int]] = []
         self.grids: list[tuple[Labels, int]] = []  # the grids that are open, and where each would be closed
         self.heads: list[Labels] = []
-        self.direct: set[str] = set()
+        self.direct: dict[str, str] = {}  # what takes a parameter as a plain tensor, by the parameter's name
         self.tables: set[str] = set()  # parameters whose rows are picked by index
         self.not_understood: list[tuple[str, str]] = []
         self._named: dict[int, str] = {}
@@ -96,15 +96,33 @@ class Recording:
         self.joins.append(Join(name, labels))
         return labels
 
-    def spoil(self, written: Carrier, results: set[int]) -> None:
+    def spoil(self, written: Carrier, results: set[int], place: str) -> None:
         """Note that the memory of a tensor was overwritten: of all that share it, only the results are known."""
         passed = self.carriers[self.start :]
         shared = (c.index for c in passed if c.storage == written.storage and c.index not in results)
-        self.steps.append(Spoil(tuple(shared), tuple(results)))
+        self.steps.append(Spoil(tuple(shared), tuple(results), place))
 
     def meets(self, operation: Operation) -> None:
         """Note the parameters that an operation takes as plain tensors, not as a layer's weights."""
-        self.direct |= {self._named[c.index] for c in operation.carriers() if c.index in self._named}
+        for carrier in operation.carriers():
+            self.met(carrier, f"`{operation.name}`")
+
+    def met(self, carrier: Carrier, by: str) -> None:
+        """Note what takes the parameter that a carrier is, if it is one, as a plain tensor."""
+        for name in self.named_by(carrier):
+            self.direct.setdefault(name, by)
+
+    def as_named(self, carrier: Carrier, parameter: Tensor) -> Carrier:
+        """Note that a carrier is a parameter, transposed: what meets it meets the parameter."""
+        if (name := self.name(parameter)) is not None:
+            self._named[carrier.index] = name
+        return carrier
+
+    def returned(self, ends: dict[str, Carrier]) -> dict[str, Carrier]:
+        """Note the parameters among what the model returns."""
+        for carrier in ends.values():
+            self.met(carrier, "what the model returns")
+        return ends
 
     def named_by(self, carrier: Carrier) -> set[str]:
         """Return the name of the parameter or buffer that a carrier is, in a set; an empty one if it is none."""
@@ -113,7 +131,7 @@ class Recording:
     def shares(self, tensor: Tensor) -> set[str]:
         """Return the parameters and buffers that a plain tensor shares its memory with; they are used directly."""
         found = self._memory.get(pointer(tensor), set()) if tensor.numel() else set()
-        self.direct |= found
+        self.direct = dict.fromkeys(found, "a tensor of its memory") | self.direct
         return found
 
     def pinned(self, operation: Operation, reason: str) -> Any:

@@ -38,7 +38,7 @@ class Context:
     """A part of the program that runs under something that no operation shows, and where that is."""
 
     module: str
-    kind: Literal["no_grad", "autocast", "hook", "parametrization"]
+    kind: Literal["no_grad", "autocast", "hook", "parametrization", "gradients"]
     place: str = ""
 
 
@@ -63,6 +63,11 @@ class Observations:
         path = self._path()
         if not any((known.module, known.kind) == (path, kind) for known in self.contexts):
             self.contexts[Context(path, kind, _line(through=True))] = None
+
+    def asked_gradients(self) -> None:
+        """Note that the model's code asks whether gradients are on, by its line; torch's own code may ask."""
+        if place := _line():
+            self.contexts[Context(self._path(), "gradients", place)] = None
 
     def number(self, origins: Iterable[Origin]) -> None:
         """Note that a size became a number that the result may depend on."""

@@ -10,7 +10,7 @@ whose sum with the stream nobody looks at needs nothing, even where the stream's
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -44,6 +44,7 @@ class Demand:
     live: Flags
     used: dict[int, Flags]
     folded: frozenset[int] = frozenset()
+    spoils: "list[Spoil]" = field(default_factory=list)  # those that ask for what was written over
 
     def ignored(self, result: int, columns: Labels) -> Flags:
         """Return the columns of a product that it need not see, for they hold a constant and their channels go."""
@@ -215,6 +216,7 @@ class Spoil:
 
     carriers: tuple[int, ...]
     results: tuple[int, ...]
+    place: str
 
     def forward(self, known: Known, weights: Weights) -> None:
         """Forget them."""
@@ -225,6 +227,7 @@ class Spoil:
     def backward(self, demand: Demand) -> None:
         """Ask for the whole result if what now stands in the memory is looked at."""
         if any(demand.needs[carrier].any() for carrier in self.carriers):
+            demand.spoils.append(self)
             for result in self.results:
                 demand.needs[result][...] = True
 

@@ -6,9 +6,11 @@ is what it was (`engine.graph.preserving`), the example too, and torch's random 
 """
 
 import inspect
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,7 +23,8 @@ from winnow.engine.graph.calls import Call, calls, outputs, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.drawing import Drawn, drawn
 from winnow.engine.graph.graph import ChannelGraph
-from winnow.engine.graph.modes import evaluating, in_mode
+from winnow.engine.graph.memory import refuse_shared
+from winnow.engine.graph.modes import ModeReads, evaluating, in_mode, told_of_gradients
 from winnow.engine.graph.observer import Observer
 from winnow.engine.graph.own_norms import as_norms
 from winnow.engine.graph.preserving import Preserved, is_lazy, preserved
@@ -54,6 +57,7 @@ def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> Ch
     """
     inner, said = unwrapped(model)
     refuse_compiled(inner)
+    refuse_shared(inner)
     given = calls(inner, example_inputs)
     _has_weights(inner)
     with as_norms(inner), preserved(inner) as state, evaluating(inner), torch.no_grad(), _eager():
@@ -61,7 +65,7 @@ def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> Ch
         for call in given:
             for one in call.modes():
                 passes.add(one, asked=call.training is not None)
-    return built_graph(inner, passes.found(given, said))
+    return replace(built_graph(inner, passes.found(given, said)), rewritten=tuple(state.rewritten))
 
 
 class _Passes:
@@ -78,13 +82,14 @@ class _Passes:
         self._ends: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
         self._not_run: list[str] = []
         self._modes_alike, self._evaluated = True, Signature(self._recording)
+        self._reads, self._asked = ModeReads(model), dict[Context, None]()
 
     def add(self, call: Call, asked: bool) -> None:
         """Run a call in its mode, and draw it if it does something new."""
         first = not self._signatures
         if first and self._program:
             self._draw_program(call)
-        if not first and self._repeats(call, asked):
+        if not first and ((call.training and not asked and self._blind()) or self._repeats(call, asked)):
             return
         recording = self._recording
         recording.primary = first and self._drawn is None
@@ -109,7 +114,9 @@ class _Passes:
             drawn=self._drawn,
             calls=given,
             events=tuple(event for observer in self._observers for event in observer.events),
-            contexts=(*contexts_of(self._model), *dict.fromkeys(found for book in books for found in book.contexts)),
+            contexts=tuple(
+                dict.fromkeys([*contexts_of(self._model), *(c for book in books for c in book.contexts), *self._asked])
+            ),
             decisions=tuple(dict.fromkeys(decision for book in books for decision in book.decisions)),
             numbers={origin: path for book in books for origin, path in book.numbers.items()},
             unused=tuple(name for name, _ in self._model.named_parameters() if name not in self._used),
@@ -125,6 +132,16 @@ class _Passes:
             self._modes_alike = self._modes_alike and same
         else:
             self._evaluated = signature
+
+    def _blind(self) -> bool:
+        """Whether the pass in evaluation mode before shows that one in training mode takes the same operations.
+
+        It does if only norms asked for the mode, and each was given values enough to run in training mode.
+        """
+        if self._reads.elsewhere or not all(map(_has_values, self._evaluated.entries)):
+            return False
+        self._modes_alike = self._modes_alike and self._reads.same
+        return True
 
     def _repeats(self, call: Call, asked: bool) -> bool:
         """Whether a pass does what an earlier one did, or cannot be run in a mode that nobody asked for."""
@@ -152,8 +169,11 @@ class _Passes:
         copied = _copied(call)
         named = {name: value for name, (_, value) in copied.named(self._model).items()}
         inputs = observer.enter_inputs(flatten(named))
-        with in_mode(self._model, bool(call.training)), observer.paths, observer.beneath, observer:
+        self._reads = ModeReads(self._model)
+        told = told_of_gradients(observer.book.asked_gradients)
+        with in_mode(self._model, bool(call.training)), observer.paths, observer.beneath, observer, self._reads, told:
             result = run(self._model, copied)
+        self._asked |= {context: None for context in observer.book.contexts if context.kind == "gradients"}
         found = outputs(self._model, result)
         return inputs, observer.ends(found)
 
@@ -188,6 +208,14 @@ def contexts_of(model: nn.Module) -> Iterator[Context]:
             yield Context(name, "parametrization")
         if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
             yield Context(name, "hook")
+
+
+def _has_values(entry: Any) -> bool:
+    """Whether an operation is no norm, or one that has more than one value to take a variance of."""
+    name = next(iter(entry), None)
+    if not isinstance(name, str) or not name.endswith(("batch_norm", "instance_norm")):
+        return True
+    return all(math.prod(shape[2:]) * (shape[0] if "batch" in name else 1) > 1 for shape in entry[-1])
 
 
 def _copied(call: Call) -> Call:

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 from torch import Tensor, fx, nn
 
 from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.refusal import COMPUTED
 from winnow.engine.graph.spaces import Slice
 from winnow.engine.graph.weights import Flags
@@ -28,6 +29,12 @@ IN_ONE_TENSOR = (
     "{} along axis {} is zero, and stays as part of one tensor: write each part (an expert) as a module of its own, "
     "and it can be removed"
 )
+AS_A_TENSOR = (
+    "{} takes it as a tensor and not as the weight of a layer, so nothing of it goes: give it as it is, or transposed, "
+    "to F.linear, a convolution or a product"
+)
+WRITTEN_OVER = "writes into memory that other tensors share, so all that lies there stays"
+UNUSED = "no call uses it, so that nothing is known of it"
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ def certificate_of(
     return Certificate(
         **compared(proof),
         removed=removed(cuts, small),
-        pinned=_pinned(plan),
+        pinned={**_pinned(plan), **_as_tensors(plan.graph)},
         kept_for={**_computed(plan), **_in_one_tensor(plan.graph), **plan.kept_for},
         constants=constants_in_words(plan.liveness),
         hollow=plan.hollow,
@@ -112,10 +119,22 @@ def _pinned(plan: Plan) -> dict[str, str]:
     found: dict[str, str] = {}
     for space in plan.graph.spaces:
         kept = plan.liveness.kept[space.channels]
-        if space.pins and any((_zero(p, len(kept), tensors) & kept).any() for p in (space.writers, space.readers)):
+        idle = [_zero(parts, len(kept), tensors) & kept for parts in (space.writers, space.readers)]
+        stays = any(flags.any() for flags in idle)
+        if space.pins and (stays or (kept.any() and _one_of_many(space.slices, tensors))):
             told = [pin.partition(": ") for pin in space.pins]
             found = {(place if reason else space.name): reason or place for place, _, reason in told} | found
+        elif stays and not (space.inputs or space.outputs):
+            found |= dict.fromkeys(_written_over(plan, space.channels[idle[0] | idle[1]]), WRITTEN_OVER)
     return found
+
+
+def _written_over(plan: Plan, channels: Labels) -> Iterator[str]:
+    """Yield where tensors with these channels are written into, and looked at through others."""
+    carriers = plan.graph.carriers
+    for step in plan.liveness.spoils:
+        if any(np.isin(carriers[place].labels, channels).any() for place in (*step.carriers, *step.results)):
+            yield step.place
 
 
 def _zero(parts: Sequence[Slice], count: int, tensors: Mapping[str, Tensor]) -> Flags:
@@ -129,6 +148,34 @@ def _zero(parts: Sequence[Slice], count: int, tensors: Mapping[str, Tensor]) -> 
         alive[own] |= (entries.reshape(part.length, -1) != 0).any(1).cpu().numpy()
     found: Flags = covered & ~alive
     return found
+
+
+def _one_of_many(parts: Sequence[Slice], tensors: Mapping[str, Tensor]) -> bool:
+    """Whether one of several rows or columns that are tied into one channel is all zero."""
+    matrices = {part: tensors[part.parameter] for part in parts if part.repeat > 1 and part.parameter in tensors}
+    return any(
+        bool(zero_slices(weight, part.axis).narrow(0, part.start, part.length * part.repeat).any())
+        for part, weight in matrices.items()
+        if weight.dim() > 1
+    )
+
+
+def _as_tensors(graph: ChannelGraph) -> dict[str, str]:
+    """Return the weights with rows or columns of zeros that are no layer's: sliced, scaled, taken apart, or unused."""
+    layered, tensors = {site.parameter for site in graph.sites}, dict(graph.model.named_parameters())
+    reasons = {name: AS_A_TENSOR.format(by) for name, by in graph.direct.items()} | dict.fromkeys(graph.unused, UNUSED)
+    lost = ((name, tensors[name]) for name in reasons if name not in layered and name in tensors)
+    return {name: reasons[name] for name, weight in lost if _has_zeros(weight)}
+
+
+def _has_zeros(weight: Tensor) -> bool:
+    long = [axis for axis, length in enumerate(weight.shape) if length > 1]
+    return len(long) > 1 and any(bool(zero_slices(weight, axis).any()) for axis in long)
+
+
+def zero_slices(weight: Tensor, axis: int) -> Tensor:
+    """Return (length,): whether all that stands at a place of an axis is exactly zero."""
+    return (weight.detach().movedim(axis, 0).flatten(1) == 0).all(1)
 
 
 def _in_one_tensor(graph: ChannelGraph) -> dict[str, str]:
@@ -146,7 +193,7 @@ def _in_one_tensor(graph: ChannelGraph) -> dict[str, str]:
         if weight is None or len(axes[name]) < 2 or weight.dim() != len(axes[name]) + 1:
             continue
         (axis,) = set(range(weight.dim())) - axes[name]
-        zero = (weight.detach().movedim(axis, 0).flatten(1) == 0).all(1).nonzero().flatten().tolist()
+        zero = zero_slices(weight, axis).nonzero().flatten().tolist()
         if zero:
             found[name] = IN_ONE_TENSOR.format(", ".join(map(str, zero)), axis)
     return found

@@ -30,11 +30,11 @@ from winnow.engine.pruning.forms import (
     without_others,
     without_silent,
 )
-from winnow.engine.pruning.gradients import same_gradients
+from winnow.engine.pruning.gradients import same_gradients, where_asked
 from winnow.engine.pruning.guards import guarded
 from winnow.engine.pruning.naming import Naming, named_numbers, namings, rewrite
 from winnow.engine.pruning.parts import missing
-from winnow.engine.pruning.plan import Plan, depends_on_mode, planned
+from winnow.engine.pruning.plan import Plan, depends_on_mode, planned, untouched
 from winnow.engine.pruning.proof import NotExact, Pair, Proof, proved
 from winnow.engine.pruning.readers import GatherMode
 from winnow.engine.pruning.shrinking import CutWeight, shrunk
@@ -107,7 +107,7 @@ def compact(  # noqa: PLR0913 - each option stands alone
         raise ValueError(f"`gather` must be auto, always, never or Coefficients, got {gather!r}. Choose one of them.")
     model, _ = unwrapped(model)
     given = calls(model, example_inputs)
-    graph = trace(model, given)
+    graph = untouched(model, given)
     place = device_of(model), layout_of(model, (leaf for call in given for _, leaf in call.tensors()))
     mode = measured_cost(*place) if gather == "auto" else gather
     training = training or any(call.training for call in given)
@@ -257,7 +257,7 @@ class _Compaction:
                 f"`model` must have a program for {'every size' if not fixed else 'one size'}, got another."
             )
         if graph.contexts:
-            raise NotExact(f"`model` must run in one context as a program, got {graph.contexts[0]}.")
+            raise _NoProgram(f"`model` must run in one context as a program, got {graph.contexts[0].kind}.")
         if not self._both:
             held = planned(graph, self.tasks, self.gather, True, self.blocks)
             self._proof(
@@ -271,9 +271,12 @@ class _Compaction:
     def _proof(self, built: _Built, compared_on: Sequence[Call]) -> Proof:
         exact = {name: cut.exact for name, cut in built.cuts.items() if cut.exact is not None}
         graph = built.plan.graph
-        fixed = isinstance(built.small, fx.GraphModule) and fixes_sizes(graph)
-        pair = Pair(graph.model, built.small, exact, self.tasks)
-        return proved(pair, few_trials(graph.model, compared_on, sizes=not fixed), graph.modes_alike)
+        pair, program = Pair(graph.model, built.small, exact, self.tasks), isinstance(built.small, fx.GraphModule)
+        sizes = not (program and fixes_sizes(graph))
+        with where_asked(graph.contexts) as gradients:
+            if gradients:
+                proved(pair, few_trials(graph.model, compared_on, sizes), gradients=True)
+        return proved(pair, few_trials(graph.model, compared_on, sizes), graph.modes_alike)
 
     def _proved(self, built: _Built, silent: Sequence[str] = ()) -> Compacted:
         """Return a form of the smaller model with its certificate.

@@ -1,12 +1,14 @@
 """Whether two forms of a model train the same parameters: a region without gradients is easily lost on the way."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 
 from winnow.engine.graph.calls import Call, in_modes, outputs, run
 from winnow.engine.graph.modes import in_mode
+from winnow.engine.graph.sized import Context
 from winnow.engine.pruning.precision import private
 from winnow.engine.pruning.proof import NotExact
 
@@ -32,6 +34,21 @@ def same_gradients(model: nn.Module, small: nn.Module, calls: Sequence[Call]) ->
                 f"`model` must train the same parameters when it is compacted, got another gradient at {wrong[0]}. "
                 "Keep the model as it is."
             )
+
+
+@contextmanager
+def where_asked(contexts: Iterable[Context]) -> Iterator[bool]:
+    """Give whether a model's code asks if gradients are on, and say so in what is refused inside.
+
+    Raises:
+        NotExact: it was raised inside.
+
+    """
+    asked = next((context.place for context in contexts if context.kind == "gradients"), None)
+    try:
+        yield asked is not None
+    except NotExact as error:
+        raise NotExact(f"{error} It was run with gradients on, which its code asks for ({asked}).") from error
 
 
 def _trained(model: nn.Module, call: Call) -> Mapping[str, bool]:

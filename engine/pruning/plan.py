@@ -4,6 +4,7 @@ A branch may be dead as a whole and still be run, for its sum with the stream. I
 it did, in training too, at next to no cost.
 """
 
+import copy
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import fx, nn
 
+from winnow.engine.graph.calls import Call
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.layer_steps import Dropped, NormStep
@@ -18,6 +20,7 @@ from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.records import Product
 from winnow.engine.graph.spaces import Space
+from winnow.engine.graph.trace import trace
 from winnow.engine.graph.weights import Flags
 from winnow.engine.pruning.blocks import Blocks
 from winnow.engine.pruning.readers import LEAST_ONES, GatherMode, Reading, foldable, folded_columns, readings
@@ -77,6 +80,15 @@ class Plan:
     def nodes(self) -> tuple[fx.Node, ...]:
         """Return the nodes of the program that its result needs, in order."""
         return _alive(self.graph, self.result())
+
+
+def untouched(model: nn.Module, calls: Sequence[Call]) -> ChannelGraph:
+    """Return the channel graph of a model, or that of a copy where its passes write into parameters.
+
+    Whoever runs the graph's model again and again leaves the model itself as it was.
+    """
+    found = trace(model, calls)
+    return trace(copy.deepcopy(model), calls) if found.rewritten else found
 
 
 def planned(

@@ -39,6 +39,8 @@ def run_in_type(
 def private(model: nn.Module, dtype: torch.dtype | None = None, exact: Mapping[str, Tensor] | None = None) -> nn.Module:
     """Return a copy that may be run without a trace in the model: its own buffers, and parameters of its memory.
 
+    A table that is rescaled as it is read (`max_norm`) is copied too.
+
     Args:
         model: any module.
         dtype: the type of its floating tensors; None: each as it is.
@@ -46,8 +48,10 @@ def private(model: nn.Module, dtype: torch.dtype | None = None, exact: Mapping[s
 
     """
     given, memo = exact or {}, empty_containers(model)
+    rescaled = [id(module.weight) for module in model.modules() if getattr(module, "max_norm", None) is not None]
     for name, parameter in model.named_parameters():
         found = _typed(given.get(name, parameter.detach()), dtype or parameter.dtype)
+        found = found.clone() if id(parameter) in rescaled else found  # a pass writes into it
         memo[id(parameter)] = nn.Parameter(found, parameter.requires_grad)
     for name, buffer in model.named_buffers():
         memo[id(buffer)] = _typed(given.get(name, buffer.detach()), dtype or buffer.dtype).clone()

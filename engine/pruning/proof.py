@@ -89,7 +89,7 @@ class Proof:
         return self.double.elements + (self.training.elements if self.training else 0)
 
 
-def proved(pair: Pair, trials: Iterable[Trial], modes_alike: bool = False) -> Proof:
+def proved(pair: Pair, trials: Iterable[Trial], modes_alike: bool = False, gradients: bool = False) -> Proof:
     """Return the proof that a smaller model gives what the model gives.
 
     Args:
@@ -97,19 +97,20 @@ def proved(pair: Pair, trials: Iterable[Trial], modes_alike: bool = False) -> Pr
         trials: what they are run on.
         modes_alike: whether the model computes the same in both modes (`engine.graph.graph`): then what it gave in
             evaluation mode is what the smaller model must give in training mode.
+        gradients: whether both run with gradients on, for a model whose code asks whether they are.
 
     Raises:
         NotExact: it does not, or there was nothing to compare; the message names the first trial that failed.
 
     """
     found = Proof()
-    double = _Both(pair, torch.float64, modes_alike)
+    double = _Both(pair, torch.float64, modes_alike, gradients)
     done: set[str] = set()
     for trial in trials:
         if done.isdisjoint(trial.instead) and _take(found, double, trial):
             done.add(trial.words)
     del double
-    single = _Both(pair, torch.float32)
+    single = _Both(pair, torch.float32, gradients=gradients)
     for trial in found.took:
         if trial.single:
             found.single.merge(_judged(single.errors(trial), FLOAT32, torch.float32, trial))
@@ -165,8 +166,8 @@ class _Result:
 class _Both:
     """A model and its smaller form in one precision, run on the same trials in the same order."""
 
-    def __init__(self, pair: Pair, dtype: torch.dtype, modes_alike: bool = False) -> None:
-        self.pair, self.dtype, self.modes_alike = pair, dtype, modes_alike
+    def __init__(self, pair: Pair, dtype: torch.dtype, modes_alike: bool = False, gradients: bool = False) -> None:
+        self.pair, self.dtype, self.modes_alike, self.gradients = pair, dtype, modes_alike, gradients
         self._evaluated: dict[int, _Result] = {}
         self.own = True  # whether a model in this type runs as it is, even if its code asks for another one
         self.draws = False  # whether the model draws at random in evaluation mode
@@ -206,7 +207,8 @@ class _Both:
     @contextmanager
     def _precisely(self) -> Iterator[None]:
         makers, model = not isinstance(self.pair.small, fx.GraphModule), self.pair.model
-        with in_precision(model, self.dtype, makers, self.own), full_precision(model), torch.no_grad():
+        gradients = torch.set_grad_enabled(self.gradients)
+        with in_precision(model, self.dtype, makers, self.own), full_precision(model), gradients:
             yield
 
     def _as_evaluated(self, trial: Trial, call: Call) -> Errors | None:
@@ -247,7 +249,7 @@ class _Both:
             return self._passed(model, call)
         if chance is not None:
             self.unanswered |= chance.unanswered
-        return result, outputs(model, result)
+        return result, [(path, tensor.detach()) for path, tensor in outputs(model, result)]
 
     def _compared(self, expected: _Result, found: _Result, trial: Trial) -> Errors:
         """Compare what the two gave of the outputs asked for."""

@@ -286,11 +286,11 @@ def fit_attention(layer: nn.MultiheadAttention) -> None:
     rows = len(attention.in_proj_weight) // 3 if packed else len(attention.q_proj_weight)
     reads = attention.in_proj_weight if packed else attention.q_proj_weight
     widths = (reads.shape[1], len(attention.out_proj.weight))
+    if not packed:
+        attention.kdim, attention.vdim = attention.k_proj_weight.shape[1], attention.v_proj_weight.shape[1]
     if rows == attention.num_heads * attention.head_dim and widths == (attention.embed_dim,) * 2:
         return
     attention.num_heads, attention.embed_dim = rows // attention.head_dim, widths[1]
-    if not packed:
-        attention.kdim, attention.vdim = attention.k_proj_weight.shape[1], attention.v_proj_weight.shape[1]
     if type(attention) is nn.MultiheadAttention:
         attention.__class__ = NarrowMultiheadAttention
         attention._qkv_same_embed_dim = False  # torch's own fast kernels take whole layers only

@@ -98,7 +98,7 @@ def fit(module: nn.Module, source: tuple[int, ...] | None = None) -> None:
         layer.in_channels, layer.out_channels = sizes if layer.transposed else sizes[::-1]
     elif isinstance(module, nn.Linear):
         layer.out_features, layer.in_features = weight.shape
-    elif isinstance(module, nn.Embedding):
+    elif isinstance(module, nn.Embedding | nn.EmbeddingBag):
         layer.num_embeddings, layer.embedding_dim = weight.shape
     elif isinstance(module, nn.PReLU):
         layer.num_parameters = weight.numel()

@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from winnow.engine.graph.memory import sharing
 from winnow.engine.sparsity.groups.axis import Axis, Group, wide_type
 
 WeightRule = Literal["size", "none"]
@@ -254,23 +255,29 @@ def _refuse_overlap(found: Sequence[Bank]) -> None:
     for bank in found:
         for axis in bank.all_members:
             owners[id(axis.parameter)].append((bank, axis))
-    for sharing in owners.values():
-        if len(sharing) > 1 and (pair := _overlapping(sharing)):
+    if (clash := sharing([parts[0][1].parameter for parts in owners.values()])) is not None:
+        first, other = (owners[id(parameter)][0][0].layer for parameter in clash)
+        raise ValueError(
+            f"`groups` must hold parameters of a memory of their own, got those of {first} and {other}, which are the "
+            "same memory. Make them one parameter, or clone one of them."
+        )
+    for parts in owners.values():
+        if len(parts) > 1 and (pair := _overlapping(parts)):
             raise ValueError(
                 f"`groups` must hold each parameter along one axis only, got {pair[0]} and {pair[1]}, which overlap. "
                 "Leave one of them out, or use `coupled_groups`."
             )
 
 
-def _overlapping(sharing: Sequence[tuple[Bank, Axis]]) -> tuple[str, str] | None:
+def _overlapping(parts: Sequence[tuple[Bank, Axis]]) -> tuple[str, str] | None:
     """Return two layers whose slices of one parameter overlap where they may not."""
-    first, others = sharing[0], sharing[1:]
-    if any(bank.kind != "coupled" for bank, _ in sharing):
+    first, others = parts[0], parts[1:]
+    if any(bank.kind != "coupled" for bank, _ in parts):
         crossed = [bank.layer for bank, axis in others if (axis.axis, axis.blocks) != (first[1].axis, first[1].blocks)]
         if crossed:
             return first[0].layer, crossed[0]
     taken: dict[int, list[str | None]] = {}
-    for bank, axis in sharing:
+    for bank, axis in parts:
         places = taken.setdefault(axis.axis, [None] * axis.extent)
         for place in range(axis.start, axis.start + axis.channels * axis.repeat):
             if (owner := places[place]) is not None:

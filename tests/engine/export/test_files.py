@@ -100,16 +100,37 @@ FIXED = {
 }
 
 
-@pytest.mark.parametrize(
-    ("program", "export"),
-    [("by Python", export_onnx), ("by Python", export_program), ("by the model", export_program)],
-)
+@pytest.mark.parametrize(("program", "export"), [("by Python", export_onnx), ("by the model", export_program)])
 def test_a_batch_that_cannot_vary_is_refused(program: str, export, tmp_path: Path):
     pytest.importorskip("onnxruntime")
     net = Program(FIXED[program], a=conv(3, 2)).eval()
     with pytest.raises((NotDescribable, NotSame), match="`model` must"):
         export(net, IMAGE.expand(2, -1, -1, -1), tmp_path / "net.pt2")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_that_python_counts_may_vary_in_an_exported_program(tmp_path: Path):
+    net = Program(lambda m, x: m.a(x) + x.new_ones(len(x), 2, 1, 1) / int(x.shape[0]), a=conv(3, 2)).eval()
+    found = export_program(net, IMAGE.expand(2, -1, -1, -1), tmp_path / "net.pt2")
+    assert found.relative_error <= 1e-6
+    assert [words.rpartition("; ")[2] for words in found.compared] == ["2 images", "1 image", "3 images"] * 2
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (lambda m, x: m.a(x).reshape(2, 2, 8, 8), "a program for 2 images only"),
+        (
+            lambda m, x: m.a(x) / (2 if x.shape[0] < 30 else 3),
+            "a program for which 2 <= the number of images and the number",
+        ),
+    ],
+)
+def test_why_a_batch_cannot_vary_is_said_in_words(program, words: str, tmp_path: Path, caplog):
+    net = Program(program, a=conv(3, 2)).eval()
+    with pytest.raises(NotDescribable, match=f"`model` must take any number of images to be exported, got {words}"):
+        export_program(net, IMAGE.expand(2, -1, -1, -1), tmp_path / "net.pt2")
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_onnx_is_for_float32(tmp_path: Path):

@@ -1,6 +1,7 @@
 """A model as a folder: written whole, read only as it was written."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -107,6 +108,46 @@ def test_a_refusal_writes_nothing(tmp_path: Path):
     with pytest.raises(NotDescribable):
         save_model(tmp_path / "model", net, torch.randn(1, 3, 8, 8))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_norm_that_averages_all_batches_comes_back(tmp_path: Path):
+    net = Program(lambda m, x: m.n(m.a(x)), a=conv(3, 4), n=torch.nn.BatchNorm2d(4, momentum=None))
+    x = torch.randn(2, 3, 6, 6)
+    net(x)
+    save_model(tmp_path / "model", net, x)
+    found = load_model(tmp_path / "model")
+    for model in (net, found):
+        assert model.training
+        model(2 * x)
+        model.eval()
+    assert torch.equal(found(x), net(x))
+
+
+def test_an_attention_with_narrower_keys_comes_back(tmp_path: Path):
+    attention = torch.nn.MultiheadAttention(6, 2, kdim=5, vdim=4, batch_first=True)
+    parts = {"k": torch.nn.Linear(6, 5), "v": torch.nn.Linear(6, 4), "m": attention}
+    net = Program(lambda m, x: m.m(x, m.k(x), m.v(x), need_weights=False)[0], **parts).eval()
+    x = torch.randn(2, 3, 6)
+    for layer, width in (("k", 2), ("v", 1)):
+        net.get_submodule(layer).weight.data[:width] = 0
+        net.get_submodule(layer).bias.data[:width] = 0
+    small = compact(net, x).model
+    assert (small.m.kdim, small.m.vdim) == (3, 3)
+    save_model(tmp_path / "model", small, x)
+    torch.testing.assert_close(load_model(tmp_path / "model")(x), net(x))
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (lambda m, x: m.a(x).imag, "got `.imag` of a. Pass what it holds by itself"),
+        (lambda m, x: torch.special.i0(m.a(x)), "got torch._C._special.special_i0 (call_function). Write it with"),
+    ],
+)
+def test_what_is_not_known_is_named_with_the_way_out(program, words: str, tmp_path: Path):
+    net = Program(program, a=torch.nn.Linear(3, 3, dtype=torch.complex64 if "imag" in words else None)).eval()
+    with pytest.raises(NotDescribable, match=re.escape(words)):
+        save_model(tmp_path / "model", net, torch.randn(2, 3, dtype=net.a.weight.dtype))
 
 
 def test_there_is_no_pickle_in_the_folder(saved):

@@ -109,7 +109,7 @@ NOT_UNDERSTOOD = {
     "b.conv2d": (lambda m, x: m.out(m.b(m.a(x))), {"b": weight_norm(conv(6, 6))}),
     "conv2d": (lambda m, x: F.conv2d(m.a(x), m.w - m.w.mean()), {"w": nn.Parameter(torch.randn(4, 6, 1, 1))}),
     "linear": (
-        lambda m, x: F.linear(F.linear(m.a(x).mean((2, 3)), m.w), m.w.t()),
+        lambda m, x: F.linear(F.linear(m.a(x).mean((2, 3)), m.w), 2 * m.w),
         {"w": nn.Parameter(torch.randn(6, 6))},
     ),
     "grid_sampler": (lambda m, x: m.out(F.grid_sample(m.a(x), torch.zeros(2, 4, 4, 2), align_corners=False)), {}),

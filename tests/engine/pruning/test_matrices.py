@@ -1,7 +1,11 @@
 """x W with a parameter W (inputs, outputs): a layer like any other, as in graph networks in plain torch."""
 
+from collections.abc import Callable
+
+import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from winnow.engine.graph.trace import trace
 from winnow.engine.pruning import compact
@@ -46,16 +50,123 @@ def test_channels_of_a_graph_network_go():
     assert torch.allclose(found.model(NODES[:4], edges), net(NODES[:4], edges), rtol=0, atol=1e-10)
 
 
-def test_a_matrix_that_is_used_in_two_ways_is_pinned_by_name():
-    class Tied(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = nn.Parameter(torch.randn(5, 4))
+class Matrices(nn.Module):
+    """Parameters, and what to do with them."""
 
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.relu(x @ self.weight) @ self.weight.t()
+    def __init__(self, program: Callable[..., Tensor], **shapes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.program = program
+        for name, shape in shapes.items():
+            setattr(self, name, nn.Parameter(torch.randn(shape)))
 
-    graph = trace(Tied(), torch.randn(3, 5))
+    def forward(self, x: Tensor) -> Tensor:
+        return self.program(self, x)
+
+
+FLIPPED = {
+    "matmul": lambda m, x: torch.relu(x @ m.w.T) @ m.v.mT,
+    "addmm": lambda m, x: torch.addmm(m.b, x, m.w.t()).relu() @ m.v.transpose(0, 1),
+    "linear": lambda m, x: F.linear((x @ m.w.t()).relu(), m.z.t()),
+    "tied": lambda m, x: torch.relu(x @ m.w.T) @ m.w,
+    "tied layers": lambda m, x: F.linear(F.linear(x, m.w, bias=m.b).relu(), weight=m.w.t()),
+}
+
+
+@pytest.mark.parametrize("name", FLIPPED)
+def test_a_transposed_matrix_is_a_layer(name: str):
+    torch.manual_seed(0)
+    net = Matrices(FLIPPED[name], w=(6, 5), v=(3, 6), z=(6, 3), b=(6,)).double()
+    with torch.no_grad():
+        net.w[:2], net.b[:2], net.v[:, 2], net.z[2] = 0, 0, 0, 0
+        net.w[2] = 0 if name.startswith("tied") else net.w[2]
+        net.b[2] = 0
+    found = compact(net, NODES)
+    assert found.certificate.max_error_float64 <= 1e-10
+    assert tuple(found.model.w.shape) == (3, 5)
+    assert len(coupled_groups(net, NODES)) == 6
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda m, x: torch.relu(x @ m.w.T) + m.w.T.sum(0),
+        lambda m, x: torch.relu(x @ m.w.T) @ (2 * m.w.T).T,
+        lambda m, x: (torch.relu(x @ m.w.T), m.w.T),
+        lambda m, x: (torch.relu(x @ m.w.T), m.w),
+    ],
+)
+def test_a_matrix_that_is_used_in_two_ways_is_pinned_by_name(program: Callable[..., Tensor]):
+    graph = trace(Matrices(program, w=(4, 5)), torch.randn(3, 5))
     pins = [pin for space in graph.spaces for pin in space.pins]
-    assert "weight: is a parameter used in two ways" in pins
+    assert "w: is a parameter used in two ways" in pins
     assert not any(space.removable for space in graph.spaces)
+
+
+def test_an_einsum_on_tokens_is_a_layer():
+    torch.manual_seed(0)
+    program = lambda m, x: torch.einsum("bnd,de->bne", torch.einsum("bnc,dc->bnd", x, m.w).relu(), m.v)  # noqa: E731
+    net = Matrices(program, w=(6, 5), v=(6, 3)).double()
+    net.w.data[:2] = 0
+    x = torch.randn(2, 4, 5, dtype=torch.float64)
+    found = compact(net, x)
+    assert found.certificate.max_error_float64 <= 1e-10
+    assert (tuple(found.model.w.shape), tuple(found.model.v.shape)) == ((4, 5), (4, 3))
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_columns_of_bags_go(mode: str):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.EmbeddingBag(9, 6, mode=mode), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2)).double()
+    with torch.no_grad():
+        net[0].weight[:, :2], net[1].weight[:, 2] = 0, 0
+        net[0].weight[:, 3] = 1.5  # a constant is summed as often as there are rows
+    words = torch.randint(9, (3, 5))
+    found = compact(net, words)
+    assert found.certificate.max_error_float64 <= 1e-10
+    assert (found.model[0].embedding_dim, tuple(found.model[1].weight.shape)) == (3, (4, 3))
+    assert torch.allclose(found.model(words[:, :2]), net(words[:, :2]), rtol=0, atol=1e-10)
+
+
+TAKEN = {
+    "sliced": (lambda m, x: F.linear(x, m.w[:4]) @ m.v[:4], "w", "`getitem` takes it as a tensor"),
+    "scaled": (lambda m, x: F.linear(x, 0.5 * m.w).relu() @ m.v, "w", "`mul` takes it as a tensor"),
+    "repeated": (lambda m, x: (x[None] @ m.w.T.expand(1, -1, -1)).relu() @ m.v, "w", "`expand` takes it as a tensor"),
+    "in a distance": (lambda m, x: torch.cdist(x, m.w).relu() @ m.v, "w", "`cdist` takes it as a tensor"),
+    "memory": (lambda m, x: F.linear(x, m.w.data).relu() @ m.v, "w", "takes it as a tensor"),
+    "unused": (lambda m, x: x @ m.w.T, "v", "no call uses it"),
+    "written over": (lambda m, x: _written(x @ m.w.T) @ m.v, "relu_", "writes into memory that other tensors share"),
+}
+
+
+def _written(h: Tensor) -> Tensor:
+    h[:, :3].relu_()
+    return h
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_zeros_that_stay_are_named(name: str):
+    program, place, words = TAKEN[name]
+    torch.manual_seed(0)
+    net = Matrices(program, w=(6, 5), v=(6, 3)).double()
+    with torch.no_grad():
+        net.w[1], net.v[1] = 0, 0
+    found = compact(net, NODES)
+    assert words in found.certificate.pinned[place]
+    with torch.no_grad():
+        net.w[1], net.v[1] = 1, 1
+    assert place not in compact(net, NODES).certificate.pinned
+
+
+def test_zeros_of_channels_that_are_one_to_an_operation_are_named():
+    net = Matrices(lambda m, x: m.b(m.a(x @ m.w.T, x)), w=(5, 5)).double()
+    net.a, net.b = nn.Bilinear(5, 5, 6, dtype=torch.float64), nn.Linear(6, 2, dtype=torch.float64)
+    net.b.weight.data[:, 1] = 0
+    assert compact(net, NODES).certificate.pinned == {"a.bilinear": "no layer makes it"}
+
+
+def test_a_bag_that_is_rescaled_as_it_is_read_stays():
+    net = nn.Sequential(nn.EmbeddingBag(9, 6, max_norm=1.0), nn.Linear(6, 2)).double()
+    net[1].weight.data[:, 2] = 0
+    found = compact(net, torch.randint(9, (3, 5)))
+    assert found.model[0].embedding_dim == 6
+    assert found.certificate.pinned

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from tests.engine.graph.zoo import Program, conv
 from tests.engine.pruning.test_compact import silenced
-from winnow.engine.pruning import compact
+from winnow.engine.pruning import NotExact, compact
 
 MODELS = ["ours basic", "splits", "u-net"]
 
@@ -122,3 +123,58 @@ def test_dropout_that_is_never_off_is_compared_with_the_same_numbers():
     compacted = compact(net, torch.randn(2, 3, 6, 6))
     assert compacted.model.a.out_channels == 5
     assert compacted.certificate.max_error_float64 < 1e-10
+
+
+ASKED = {
+    "the switch": lambda m, x: m.c(m.b(m.a(x).relu()) if torch.is_grad_enabled() else m.a(x).relu()),
+    "a tensor": lambda m, x: (lambda h: m.c(m.b(h) if h.requires_grad else h))(m.a(x).relu()),
+    "its history": lambda m, x: (lambda h: m.c(m.b(h) if h.grad_fn is not None else h))(m.a(x).relu()),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_what_goes_another_way_with_gradients_is_refused_by_name(name: str):
+    net = Program(ASKED[name], a=conv(3, 6), b=conv(6, 6), c=conv(6, 2)).eval()
+    net.c.weight.data[:, 1] = 0
+    with pytest.raises(
+        NotExact, match=r"It was run with gradients on, which its code asks for \(test_modes.py:\d+: \""
+    ):
+        compact(net, torch.randn(2, 3, 6, 6))
+    assert torch.is_grad_enabled is torch._C.is_grad_enabled
+
+
+def test_what_goes_the_same_way_with_gradients_is_compared_with_them():
+    def program(m: nn.Module, x: Tensor) -> Tensor:
+        h = checkpoint(m.a, x, use_reentrant=False) if torch.is_grad_enabled() and m.a.weight.requires_grad else m.a(x)
+        return m.c(h.relu())
+
+    net, x = Program(program, a=conv(3, 6), c=conv(6, 2)).eval(), torch.randn(2, 3, 6, 6)
+    net.c.weight.data[:, 1] = 0
+    found = compact(net, x)
+    assert found.model.a.out_channels == 5
+    torch.testing.assert_close(found.model(x), net(x))
+
+
+def _clipped(m: nn.Module, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        m.a.weight.clamp_(min=-0.1)
+    return m.c(m.a(x).relu())
+
+
+WRITES = {
+    "a table that is rescaled": lambda: (nn.Sequential(nn.Embedding(9, 6, max_norm=0.5), nn.Linear(6, 2)), True),
+    "bags of one": lambda: (nn.Sequential(nn.EmbeddingBag(9, 6, max_norm=0.5), nn.Linear(6, 2)), True),
+    "clipped weights": lambda: (Program(_clipped, a=conv(3, 6), c=conv(6, 2)), False),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_model_that_writes_into_its_weights_is_left_as_it_was(name: str):
+    torch.manual_seed(0)
+    net, words = WRITES[name]()
+    net = net.double().eval()
+    x = torch.randint(9, (2, 4)) if words else torch.randn(2, 3, 6, 6, dtype=torch.float64)
+    before = copy.deepcopy(net.state_dict())
+    found = compact(net, x)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+    torch.testing.assert_close(found.model(x), net(x))
