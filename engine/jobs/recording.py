@@ -130,13 +130,12 @@ class Recorder:
         training, folder = self._training, self.run.path
         if self._started.sample is not None:
             write_sample(folder, self._started.sample.images, self._started.sample.targets)
-        message = self._started.remarked(write_network(folder / "weights", training, self._started.example))
+        self._message = self._started.remarked(write_network(folder / "weights", training, self._started.example))
         banks = training.proximal.dense_banks
         NormLog(folder / "groups").begin([Layer(bank.layer, bank.channels, bank.size) for bank in banks])
         self._report.epoch(0, self._metrics(None))
         self._clock = self._written = time.monotonic()
-        self._message = message
-        self._writer.status(phase="training", message=message)
+        self._writer.status(phase="training", message=self._message)
 
     def step(self, losses: Losses, images: int | None = None) -> None:
         """Note the losses of a step, after `proximal.step()`, and do what was asked on the page.
@@ -150,15 +149,18 @@ class Recorder:
             ValueError: a loss of a task that there is not.
 
         """
-        self._watch.refuse_unless("open")
-        named = told_losses(losses, self._training.tasks)
+        self.note(losses)
         self._training.step += 1
         self._images = images or self._told.get("batch_size")
-        for task, loss in named.items():
-            self._losses[task].append(loss)
         if self._due():
             self._write_losses()
         self._meet_requests()
+
+    def note(self, losses: Losses) -> None:
+        """Note losses without a step, as `step` does: those of a batch that accumulates, or told after its step."""
+        self._watch.refuse_unless("open")
+        for task, loss in told_losses(losses, self._training.tasks).items():
+            self._losses[task].append(loss)
 
     def epoch(self, metrics: Metrics | None = None) -> None:
         """Write what is known after an epoch; `metrics` is {task: {name: value}} on validation.
@@ -173,9 +175,9 @@ class Recorder:
         training = self._training
         refuse_groups(training.net, training.proximal)
         told = None if metrics is None else told_metrics(metrics, training.tasks)
-        self._epoch += 1
         if self._losses:
             self._write_losses()
+        self._epoch += 1
         self._watch.norms()
         self._steps_an_epoch = training.step - self._since
         self._since = training.step
@@ -184,16 +186,18 @@ class Recorder:
             self._saving.when_due(self._save)
         self._progress(now=True)
 
+    def add(self, metrics: Metrics) -> None:
+        """Write metrics of the last epoch that were not known yet when it was written."""
+        self._watch.refuse_unless("open")
+        self._report.metrics((self._epoch, self._training.step), "val", told_metrics(metrics, self._training.tasks))
+
     def _metrics(self, given: Mapping[str, Mapping[str, float]] | None) -> Mapping[str, Mapping[str, float]]:
         if given is not None or self._started.loader is None:
             return given or {}
         return self._started.loader.metrics(self._training.net, first=self._epoch == 0)
 
     def _due(self) -> bool:
-        """Whether losses are to be written: ten times an epoch, or every two seconds in the first one.
-
-        Not so often that it would cost more than SHARE of the time.
-        """
+        """Whether losses are to be written: ten times an epoch, or every two seconds in the first one; see SHARE."""
         since = time.monotonic() - self._written
         if self._training.step > 1 and since < self._cost / SHARE:
             return False
@@ -216,11 +220,15 @@ class Recorder:
             pace = (training.step - self._at) * self._images / max(now - self._written, 1e-9)
             values[None, "images_per_second"] = pace
             self._writer.tick(images_per_second=pace)
-        self._writer.events((self._epoch + 1, training.step), "train", values)
+        self._writer.events(self._place(), "train", values)
         self._losses.clear()
         self._progress()
         self._written, self._at = time.monotonic(), training.step
         self._cost = self._written - now
+
+    def _place(self) -> tuple[int, int]:
+        """Return the epoch in which the last step was, and its number."""
+        return self._epoch + (self._training.step > self._since), self._training.step
 
     def _progress(self, now: bool = False) -> None:
         asked, done = self._told.get("epochs"), self._epoch
@@ -234,8 +242,7 @@ class Recorder:
 
     def _meet_requests(self) -> None:
         """Do what the user asks: another strength or target, a pause, the end."""
-        control, training = self._control.read(), self._training
-        place = (self._epoch + 1, training.step)
+        control, place = self._control.read(), self._place()
         self._changes.obey(control, place)
         if control.pause and not control.stop:
             self._wait(place)

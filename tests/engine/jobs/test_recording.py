@@ -58,6 +58,12 @@ def test_it_is_a_run_folder_like_any_other(mine: tuple[Run, Net, Proximal]) -> N
     assert run.spec.optimiser.optimiser == "adamw"
 
 
+def test_losses_belong_to_the_epoch_of_their_steps(mine: tuple[Run, Net, Proximal]) -> None:
+    rows = mine[0].events().query("split == 'train'")
+    assert set(zip(rows["epoch"], rows["step"], strict=True)) >= {(1, 1), (1, 4), (2, 8), (3, 12)}
+    assert (rows["epoch"] == (rows["step"] + 3) // 4).all()
+
+
 def test_its_network_is_there_without_its_code(mine: tuple[Run, Net, Proximal]) -> None:
     run, net, proximal = mine
     restored = restored_network(run, torch.device("cpu"))
