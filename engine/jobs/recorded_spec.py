@@ -137,6 +137,8 @@ def _penalty(proximal: Proximal, controller: Controller | None) -> PenaltySpec:
             "groups": groups.pop(),
             "scope": "both",
             "weights": weights,
+            "floor": proximal.kept.floor,
+            "normalisation": "plain" if all(bank.radius is None for bank in proximal.dense_banks) else "aware",
             **_aim(controller),
             **parameters,
         }
@@ -175,9 +177,9 @@ class Started:
     spec: TrainSpec
     device: torch.device
 
-    def remarked(self, message: str) -> str:
-        """Return a message with what the tasks leave open: a depth without a unit, or hardly in the one it names."""
-        found = [message] * bool(message)
+    def remarked(self, *messages: str) -> str:
+        """Return messages with what the tasks leave open: a depth without a unit, or hardly in the one it names."""
+        found = [*filter(None, messages)]
         targets = {} if self.sample is None else self.sample.targets
         for name, task in self.tasks.items():
             if task.field.kind == "depth" and task.field.unit == "1":

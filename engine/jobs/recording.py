@@ -2,9 +2,8 @@
 
 `run.step` notes the losses, and does what was asked on the page: it waits while the run is paused, sets the strength,
 and ends the `with` block when the run is to stop. `run.epoch` writes what a run of ours writes after an epoch: metrics,
-norms, sparsities, tables and a checkpoint. The architecture is stored without code, and up to 64 validation images
-beside it, so that `winnow prune` and `winnow explain` need neither the user's code nor data.
-An exception marks the run failed, Ctrl-C stopped; both go on to the caller.
+norms, sparsities, tables and a checkpoint. The architecture is stored without code, and up to 64 validation images, so
+that prune and explain need neither the user's code nor data. An exception marks the run failed, Ctrl-C stopped.
 """
 
 import time
@@ -15,12 +14,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
-import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
 from winnow.engine.jobs.epoch_report import EpochReport, Seldom
-from winnow.engine.jobs.live_changes import LiveChanges
+from winnow.engine.jobs.live_changes import LiveChanges, missed
 from winnow.engine.jobs.loop_values import Losses, Metrics, RunStopped, Watch, how_ended, told_losses, told_metrics
 from winnow.engine.jobs.network_file import write_network
 from winnow.engine.jobs.recorded_spec import HeldStrength, Started, Told, loop_start, refuse_groups
@@ -32,7 +30,7 @@ from winnow.engine.runs.control import ControlReader
 from winnow.engine.runs.norm_log import Layer, NormLog
 from winnow.engine.runs.run import Run, create
 from winnow.engine.runs.trackers import opened_trackers
-from winnow.engine.sparsity.counts import Counts
+from winnow.engine.sparsity.counts import Counts, share_alive
 from winnow.engine.sparsity.proximal import Proximal
 from winnow.engine.training.balancing.losses import Equal
 from winnow.engine.training.checkpoint import save_checkpoint
@@ -101,8 +99,7 @@ class Recorder:
         self._losses: dict[str, list[Tensor | float]] = defaultdict(list)
         self._steps_an_epoch: int | None = None
         self._images: int | None = None
-        self._message = ""
-        self._cost = 0.0  # s, of writing the last record of losses
+        self._message, self._cost = "", 0.0  # s, of writing the last record of losses
         self._clock = self._written = time.monotonic()
         self._at = self._since = 0  # the step of the last record of losses, and that of the last epoch
 
@@ -130,7 +127,8 @@ class Recorder:
         training, folder = self._training, self.run.path
         if self._started.sample is not None:
             write_sample(folder, self._started.sample.images, self._started.sample.targets)
-        self._message = self._started.remarked(write_network(folder / "weights", training, self._started.example))
+        stored = write_network(folder / "weights", training, self._started.example)
+        self._message = self._started.remarked(stored, self._changes.hard())
         banks = training.proximal.dense_banks
         NormLog(folder / "groups").begin([Layer(bank.layer, bank.channels, bank.size) for bank in banks])
         self._report.epoch(0, self._metrics(None))
@@ -179,8 +177,7 @@ class Recorder:
             self._write_losses()
         self._epoch += 1
         self._watch.norms()
-        self._steps_an_epoch = training.step - self._since
-        self._since = training.step
+        self._steps_an_epoch, self._since = training.step - self._since, training.step
         self._report.epoch(self._epoch, self._metrics(told))
         if not self._watch.diverged():
             self._saving.when_due(self._save)
@@ -207,12 +204,11 @@ class Recorder:
 
     def _write_losses(self) -> None:
         training, now = self._training, time.monotonic()
-        norms = torch.cat(training.proximal.norms)
         means = {task: sum(float(loss) for loss in own) / len(own) for task, own in self._losses.items()}
         self._watch.losses(means, training.step)
         values: dict[tuple[str | None, str], float | None] = {(task or None, "loss"): m for task, m in means.items()}
         values |= {
-            (None, "alive"): float((norms != 0).float().mean()),
+            (None, "alive"): share_alive(training.proximal.banks, training.proximal.norms),
             (None, "strength"): training.proximal.strength,
             (None, "penalty"): float(training.proximal.value()),
         }
@@ -283,7 +279,10 @@ class Recorder:
             else:
                 with suppress(OSError), (self.run.path / "log.txt").open("a", errors="backslashreplace") as log:
                     traceback.print_exception(error, file=log)
-                self._writer.finish("failed", self._watch.failure(error))
+                self._writer.fail(self._watch.failure(error))
+        except BaseException as fault:
+            self._writer.fail(self._watch.failure(fault))
+            raise
         finally:
             self._lock.release()
 
@@ -291,7 +290,8 @@ class Recorder:
         if self._losses:
             self._write_losses()
         training = self._training
-        said = [self._message] * bool(self._message) + self._watch.said(training.step, training.step - self._since)
+        said = [*filter(None, [self._message, missed(training)])]
+        said += self._watch.said(training.step, training.step - self._since)
         if wrong := self._watch.diverged():
             self._writer.finish("failed", "; ".join([wrong, *said]))
             return

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from winnow.engine.sparsity.groups import Axis, Bank, Group, banks, input_groups
+from winnow.engine.sparsity.groups import Axis, Bank, Group, Joint, banks, input_groups
 from winnow.engine.sparsity.penalties import L1, GroupLasso, GroupMCP, SparseGroupLasso
 
 SEEDS = st.integers(0, 10_000)
@@ -126,6 +126,20 @@ def test_prox_keeps_the_floor(name: str):
     strongest = before.topk(2).indices
     assert set(after.nonzero().flatten().tolist()) == set(strongest.tolist())
     torch.testing.assert_close(after[strongest], before[strongest])
+
+
+@pytest.mark.parametrize("joined", [False, True])
+@pytest.mark.parametrize("name", ALL)
+def test_a_channel_that_is_no_group_fills_no_floor(name: str, joined: bool):
+    torch.manual_seed(0)
+    first, second = (banks(input_groups(nn.Linear(6, 4))[:3])[0] for _ in range(2))
+    for bank in (first, second):
+        bank.floor = 2
+        bank.scale_(torch.tensor([1.0, 1, 1, 9, 9, 9]))  # the others are larger
+    whole = Joint([first, second]) if joined else first
+    wanted = [int(place) for place in first.norms()[:3].topk(2).indices]
+    after = ALL[name](100.0, "size").prox_(whole, torch.tensor(1.0))[:6]
+    assert sorted(after[:3].nonzero().flatten().tolist()) == sorted(wanted)
 
 
 @pytest.mark.parametrize("name", ALL)
