@@ -247,13 +247,18 @@ def _images(
 
 
 def refuse_groups(net: nn.Module, proximal: Proximal) -> None:
-    """Raise where the optimiser penalises another network."""
+    """Raise where the optimiser penalises another network, or a part of a layer, which pages would count whole."""
     own = {id(parameter) for parameter in net.parameters()}
     foreign = [bank.layer for bank in proximal.banks for parameter in bank.parameters if id(parameter) not in own]
     if foreign:
         raise ValueError(
             f"`proximal` must hold groups of `net`, got those of another network in {foreign[0]}. Record the network "
             "that it trains, not a copy of it; where a layer was replaced, make the groups and the optimiser again."
+        )
+    if partly := [bank for bank in proximal.dense_banks if bank.count < bank.channels]:
+        raise ValueError(
+            f"`proximal` must hold all channels of a layer or none to be recorded, got {partly[0].count} of "
+            f"{partly[0].channels} of {partly[0].layer}. Leave out whole layers only."
         )
 
 

@@ -288,6 +288,18 @@ def test_a_network_of_words_is_recorded_with_its_network(tmp_path: Path, named: 
     torch.testing.assert_close(restored_network(run.run, torch.device("cpu")).net(words), net.eval()(words))
 
 
+def test_a_part_of_a_layer_is_refused_and_a_strength_of_torch_is_a_number(tmp_path: Path) -> None:
+    net, example = Net(), torch.rand(1, 1, 8, 8)
+    sgd, groups = torch.optim.SGD(net.parameters(), 0.1), input_groups(net)
+    part = Proximal(sgd, [group for group in groups if group.channel != 3], GroupLasso(0.1))
+    with pytest.raises(ValueError, match=r"all channels of a layer or none to be recorded, got 7 of 8 of body\.3"):
+        record("mine", net, example, part, runs=tmp_path)
+    whole = Proximal(sgd, groups, GroupLasso(torch.tensor(0.1)))
+    with record("mine", net, example, whole, runs=tmp_path) as run:
+        run.epoch({})
+    assert run.run.status.state == "done"
+
+
 def test_a_target_that_is_missed_or_cannot_be_met_is_said(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net, example = Net(), torch.rand(1, 1, 8, 8)

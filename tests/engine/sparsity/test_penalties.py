@@ -1,5 +1,6 @@
 """The proximal operators are the minimisers that they claim to be, and the conditions hold where they should."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -192,6 +193,13 @@ def test_firmness_below_one_is_a_group_that_stays_dead(name: str):
 def test_a_strength_that_is_no_strength_is_refused(name: str, strength: float):
     with pytest.raises(ValueError, match="`strength` must be"):
         ALL[name](strength, "size")
+
+
+def test_a_strength_of_torch_or_numpy_is_a_number():
+    for number in (torch.tensor(0.5), torch.tensor([0.5]), np.float64(0.5)):
+        assert type(GroupLasso(number).strength) is float
+    with pytest.raises(ValueError, match="`strength` must be a finite number"):
+        GroupLasso(torch.ones(2))
 
 
 def test_numbers_out_of_range_are_refused():
