@@ -78,7 +78,7 @@ class _Weighted:
         if isinstance(given, Tensor | np.generic | np.ndarray) and math.prod(given.shape) == 1:
             given = float(given.item())
             object.__setattr__(self, "strength", given)  # what is stored of it is a number
-        if not isinstance(given, Real) or not 0 <= given < math.inf:
+        if not isinstance(given, Real) or not 0 <= float(given) < math.inf:
             raise ValueError(f"`strength` must be a finite number ≥ 0, got {self.strength!r}.")
         if self.weights not in ("size", "none"):
             raise ValueError(f"`weights` must be 'size' or 'none', got {self.weights!r}.")
