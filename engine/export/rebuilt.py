@@ -109,6 +109,12 @@ class Rebuilt(nn.Module):
 class RebuiltOnImages(Rebuilt):
     """A model with one input; torch.fx can draw it again, so it can be compacted again."""
 
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """Return what the original returns; its input may go by the name that it has there."""
+        if not inputs and list(named) == [self._script.inputs[0].argument]:
+            inputs, named = tuple(named.values()), {}
+        return super().__call__(*inputs, **named)
+
     def forward(self, images: Tensor) -> Any:
         """Return what the original returns for these images."""
         return self.carry_out({self._script.inputs[0].name: images})

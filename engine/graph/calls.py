@@ -5,7 +5,8 @@ counting, compaction, export and relevance take the same inputs.
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -137,6 +138,34 @@ def in_modes(given: Sequence[Call]) -> list[Call]:
 def run(model: nn.Module, call: Call) -> Any:
     """Return what a model gives on a call, in the mode that the model is in."""
     return model(*call.args, **call.kwargs)
+
+
+@contextmanager
+def naming_numbers(model: nn.Module, call: Call) -> Iterator[None]:
+    """Within it, an error of a model says so where its inputs are of another type or on another device than itself.
+
+    Raises:
+        ValueError: that is so.
+
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        wanted, found = numbers(model.parameters()), numbers(tensor for _, tensor in call.tensors())
+        if not found or found == wanted:
+            raise
+        raise ValueError(
+            f"`example_inputs` must be what {type(model).__name__} takes as it is now, {wanted}, got {found}, and this "
+            f"error: {error}. Move them as the model was moved: example.to(device, dtype)."
+        ) from error
+
+
+def numbers(tensors: Iterable[Tensor]) -> str:
+    """Return the types of real numbers and where they lie, in words: float32 on cpu."""
+    kinds = {
+        f"{str(own.dtype).removeprefix('torch.')} on {own.device.type}" for own in tensors if own.is_floating_point()
+    }
+    return ", ".join(sorted(kinds))
 
 
 def outputs(model: nn.Module, result: Any) -> list[tuple[str, Tensor]]:

@@ -161,7 +161,15 @@ def _level(
     for name in plain:
         recording.site((operation.path, "writer"), name, 0, rows)
     recording.site((operation.path, "reader"), plain[1], 1, units)
-    return RecurrentLevel(plain[0], plain[1], tuple(plain[2:]))
+    return RecurrentLevel(plain[0], plain[1], tuple(plain[2:]), _places(recording, operation))
+
+
+def _places(recording: Recording, operation: Operation) -> float:
+    """Return the steps of one image's sequence; 0 in a later call, as what an image costs is counted in the first."""
+    if not recording.primary:
+        return 0.0
+    given = operation.result[0] if isinstance(operation.result, tuple) else operation.result
+    return float(given.numel() // given.shape[-1] / recording.images)
 
 
 def _state(recording: Recording, operation: Operation, part: Any, units: Labels) -> int:

@@ -13,11 +13,15 @@ INPUTS = 2**40  # what a layer saw in its inputs is entered under this and the n
 
 @dataclass(frozen=True)
 class RecurrentLevel:
-    """The parameters of one level and direction by their names: W_ih, W_hh, and the biases if there are any."""
+    """The parameters of one level and direction by their names: W_ih, W_hh, and the biases if there are any.
+
+    `places` is how often one image uses each entry of W_ih and of W_hh: once a step of its sequence.
+    """
 
     weight_ih: str
     weight_hh: str
     biases: tuple[str, ...]
+    places: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +68,11 @@ class CellStep:
 
     wires: Wires
     level: RecurrentLevel
+
+    @property
+    def levels(self) -> tuple[RecurrentLevel, ...]:
+        """The one level of a cell."""
+        return (self.level,)
 
     def mapped(self, classes: Labels) -> "CellStep":
         """Return the same with every label replaced by its class."""

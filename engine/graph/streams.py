@@ -1,8 +1,8 @@
 """The network as a drawing: layers in the order in which they run, the streams between them, where streams meet.
 
-A node is an input or an output of the model, a use of a layer with weights, or a join: an operation that takes what
-several others made, such as a residual sum, a concatenation or a product of attention. Whatever works on one stream
-alone, a norm or an activation, is part of the edge.
+A node is an input or an output of the model, a use of a layer with weights, a table of an embedding, or a join: an
+operation that takes what several others made, such as a residual sum, a concatenation or a product of attention.
+Whatever works on one stream alone, a norm or an activation, is part of the edge.
 """
 
 from collections import Counter
@@ -15,13 +15,14 @@ import pandas as pd
 
 from winnow.engine.graph.contract_steps import Contract
 from winnow.engine.graph.graph import ChannelGraph
-from winnow.engine.graph.layer_steps import DepthwiseStep, ProductStep
+from winnow.engine.graph.layer_steps import DepthwiseStep, ProductStep, TableStep
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.records import Depthwise, Product
+from winnow.engine.graph.recurrent_steps import CellStep, RecurrentStep, Wires
 from winnow.engine.graph.spaces import Space
-from winnow.engine.graph.steps import Named, Spoil, Step, Unknown
-from winnow.engine.graph.tables import component, depthwise_macs, product_macs
+from winnow.engine.graph.steps import ChosenStep, Named, Spoil, Step, Unknown, Zero
+from winnow.engine.graph.tables import component, depthwise_macs, product_macs, recurrent_macs, recurrent_uses
 
 Kind = Literal["input", "layer", "join", "output"]
 NODES = (
@@ -40,7 +41,7 @@ class StreamNode:
     name: str
     operation: str
     channels: Labels
-    use: Product | Depthwise | None = None
+    use: Product | Depthwise | TableStep | RecurrentStep | CellStep | None = None
 
 
 @dataclass(eq=False)
@@ -102,20 +103,36 @@ class _Reading:
         self.first.update({use.result: use for use in graph.depthwise})
         self.kinds = {path: type(module).__name__ for path, module in graph.model.named_modules()}
         self.names = {event.node: event.name for event in graph.events}
+        self.tables: dict[str, int] = {}
 
     def read(self) -> Streams:
         for step in self.graph.steps:
-            if isinstance(step, ProductStep | DepthwiseStep):
-                self._layer(step.product if isinstance(step, ProductStep) else step.layer)
-            elif isinstance(step, Unknown):
+            if isinstance(step, Unknown):
                 self._input(step.result)
-            elif not isinstance(step, Named | Spoil):
+            elif isinstance(step, ChosenStep) and step.result in self.made:
+                self._picked(step)
+            elif not self._weighted(step) and not isinstance(step, Named | Spoil | Zero):
                 self._operation(step)
         for name, carriers in self.graph.ends.items():
             node = self.found.add(StreamNode("output", name, "", self._channels(carriers[0])))
             for carrier in carriers:
                 self.found.link(self.made.get(carrier, ()), node, self._channels(carrier))
         return self.found
+
+    def _weighted(self, step: Step) -> bool:
+        """Enter a layer with weights; return whether the step is one."""
+        match step:
+            case ProductStep():
+                self._layer(step.product)
+            case DepthwiseStep():
+                self._layer(step.layer)
+            case TableStep():
+                self._table(step)
+            case RecurrentStep() | CellStep():
+                self._recurrent(step, step.wires)
+            case _:
+                return False
+        return True
 
     def _channels(self, carrier: int) -> Labels:
         return np.setdiff1d(self.graph.carriers[carrier].labels, [0])
@@ -138,6 +155,30 @@ class _Reading:
         node = self.uses[use.weight]
         self.found.link(self.made.get(use.source, ()), node, self._channels(use.source))
         self.made[use.result] = (node,)
+
+    def _table(self, step: TableStep) -> None:
+        """Enter an embedding once."""
+        if step.table not in self.tables:
+            self.tables[step.table] = self._weighty(step.table, self._channels(step.result), step)
+        self.made[step.result] = (self.tables[step.table],)
+
+    def _picked(self, step: ChosenStep) -> None:
+        """Enter what picks the rows of a table."""
+        for source in step.sources:
+            self.found.link(self.made.get(source, ()), self.made[step.result][0], self._channels(source))
+
+    def _recurrent(self, step: RecurrentStep | CellStep, wires: Wires) -> None:
+        """Enter a recurrent layer, a cell at its first use."""
+        weight = step.levels[0].weight_ih
+        if weight not in self.uses:
+            self.uses[weight] = self._weighty(weight, self._channels(wires.results[0]), step)
+        for source in (wires.source, *wires.states):
+            self.found.link(self.made.get(source, ()), self.uses[weight], self._channels(source))
+        self.made.update(dict.fromkeys(wires.results, (self.uses[weight],)))
+
+    def _weighty(self, weight: str, channels: Labels, use: TableStep | RecurrentStep | CellStep) -> int:
+        layer = weight.rpartition(".")[0]
+        return self.found.add(StreamNode("layer", layer or weight, self.kinds.get(layer, ""), channels, use))
 
     def _operation(self, step: Step) -> None:
         sources, result = _ends(step)
@@ -186,19 +227,52 @@ def _row(liveness: Liveness, node: StreamNode, spaces: Mapping[int, Space]) -> I
     """Yield what the frame says of a node, after its number."""
     own = [spaces[int(label)] for label in node.channels[:1] if int(label) in spaces]
     reaches = own[0].reaches if own else ()
+    weights = _weights(node)
     yield from (node.kind, node.name, node.operation)
-    yield component(liveness.graph.model, node.use.weight) if node.use else ""
+    yield component(liveness.graph.model, weights[0]) if weights else ""
     yield own[0].name if own else ""
     yield ", ".join((node.name,) if node.kind == "output" else reaches)
     yield from (len(node.channels), int(liveness.kept[node.channels].sum()))
-    if node.use is None:
-        yield from (0, 0, 0, 0.0, 0.0, 0.0)
-        return
     parameters = dict(liveness.graph.model.named_parameters(remove_duplicate=False))
-    if isinstance(node.use, Product):
-        yield from (len(node.use.columns), int(liveness.used[node.use.result].sum()))
-    else:
-        yield from (len(node.channels), int(liveness.kept[node.channels].sum()))
-    yield sum(parameters[name].numel() for name in (node.use.weight, node.use.bias) if name in parameters)
-    macs = product_macs if isinstance(node.use, Product) else depthwise_macs
-    yield from macs(liveness, node.use)  # type: ignore[arg-type]  # each takes its own
+    yield from _columns(liveness, node)
+    yield sum(parameters[name].numel() for name in weights if name in parameters)
+    yield from _macs(liveness, node)
+
+
+def _weights(node: StreamNode) -> tuple[str, ...]:
+    match node.use:
+        case Product() | Depthwise():
+            return tuple(name for name in (node.use.weight, node.use.bias) if name is not None)
+        case TableStep():
+            return (node.use.table,)
+        case RecurrentStep() | CellStep():
+            return tuple(
+                name for level in node.use.levels for name in (level.weight_ih, level.weight_hh, *level.biases)
+            )
+    return ()
+
+
+def _columns(liveness: Liveness, node: StreamNode) -> tuple[int, int]:
+    """Return how many channels a node reads, and how many of them are used."""
+    match node.use:
+        case Product():
+            return len(node.use.columns), int(liveness.used[node.use.result].sum())
+        case Depthwise():
+            return len(node.channels), int(liveness.kept[node.channels].sum())
+        case RecurrentStep() | CellStep():
+            return len(node.use.wires.inputs), int(liveness.kept[node.use.wires.inputs].sum())
+    return 0, 0
+
+
+def _macs(liveness: Liveness, node: StreamNode) -> tuple[float, float, float]:
+    match node.use:
+        case Product():
+            return product_macs(liveness, node.use)
+        case Depthwise():
+            return depthwise_macs(liveness, node.use)
+        case RecurrentStep() | CellStep() as use:
+            same = [own for own in recurrent_uses(liveness.graph.steps) if own.levels[0].weight_ih == _weights(node)[0]]
+            uses = [recurrent_macs(liveness, own) for own in (same if isinstance(use, CellStep) else [use])]
+            whole, removable, gathered = (sum(each) for each in zip(*uses, strict=True))
+            return whole, removable, gathered
+    return 0.0, 0.0, 0.0

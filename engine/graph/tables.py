@@ -1,12 +1,17 @@
 """The state of a channel graph as frames: one row per channel, and what removal would save per component."""
 
+import math
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from torch import nn
 
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.records import Depthwise, Mix, Product
+from winnow.engine.graph.recurrent_steps import CellStep, RecurrentStep
 from winnow.engine.graph.spaces import Space
+from winnow.engine.graph.steps import Step
 
 NAMED = 3  # readers listed by name in a sentence
 
@@ -119,6 +124,10 @@ def savings(liveness: Liveness) -> pd.DataFrame:
         row = rows[component(graph.model, layer.weight)]
         for place, macs in zip((1, 3, 4), depthwise_macs(liveness, layer), strict=True):
             row[place] += macs
+    for step in recurrent_uses(graph.steps):
+        row = rows[component(graph.model, step.levels[0].weight_ih)]
+        for place, macs in zip((1, 3, 4), recurrent_macs(liveness, step), strict=True):
+            row[place] += macs
     columns = ["component", "parameters", "macs", "removable_parameters", "removable_macs", "gathered_macs"]
     frame = pd.DataFrame([[name, *row] for name, row in rows.items()], columns=columns)
     frame.loc[len(frame)] = ["total", *frame.drop(columns="component").sum()]
@@ -162,3 +171,19 @@ def depthwise_macs(liveness: Liveness, layer: Depthwise) -> tuple[float, float, 
     """Return the MACs of a layer with a kernel per channel, how many go with dead channels, and the same again."""
     gone = layer.macs * int((~liveness.kept[layer.channels]).sum())
     return layer.macs * len(layer.channels), gone, gone
+
+
+def recurrent_uses(steps: Iterable[Step]) -> list[RecurrentStep | CellStep]:
+    """Return the recurrent layers among the steps of a graph, and each use of a cell."""
+    return [step for step in steps if isinstance(step, RecurrentStep | CellStep)]
+
+
+def recurrent_macs(liveness: Liveness, step: RecurrentStep | CellStep) -> tuple[float, float, float]:
+    """Return the MACs of a recurrent layer, how many go with dead channels, and the same again."""
+    shapes = {name: tuple(own.shape) for name, own in liveness.graph.model.named_parameters(remove_duplicate=False)}
+    whole = left = 0.0
+    for level in step.levels:
+        for name in (level.weight_ih, level.weight_hh):
+            whole += level.places * math.prod(shapes[name])
+            left += level.places * _left(liveness, name, shapes[name])
+    return whole, whole - left, whole - left

@@ -19,7 +19,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import is_parametrized
 
 from winnow.engine.graph.building import Passes, built_graph
-from winnow.engine.graph.calls import Call, calls, outputs, run
+from winnow.engine.graph.calls import Call, calls, naming_numbers, outputs, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.drawing import Drawn, drawn
 from winnow.engine.graph.graph import ChannelGraph
@@ -46,7 +46,7 @@ def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> Ch
     Raises:
         NotTraceable: the flow of control depends on values that layers compute, the model returns no tensor, or its
             forward pass changes it for good.
-        ValueError: the inputs do not fit the forward pass.
+        ValueError: the inputs do not fit the forward pass, in number, type or device.
 
     Examples:
         >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
@@ -170,8 +170,9 @@ class _Passes:
         named = {name: value for name, (_, value) in copied.named(self._model).items()}
         inputs = observer.enter_inputs(flatten(named))
         self._reads = ModeReads(self._model)
+        mode, named_errors = in_mode(self._model, bool(call.training)), naming_numbers(self._model, call)
         told = told_of_gradients(observer.book.asked_gradients)
-        with in_mode(self._model, bool(call.training)), observer.paths, observer.beneath, observer, self._reads, told:
+        with mode, named_errors, observer.paths, observer.beneath, observer, self._reads, told:
             result = run(self._model, copied)
         self._asked |= {context: None for context in observer.book.contexts if context.kind == "gradients"}
         found = outputs(self._model, result)

@@ -114,9 +114,10 @@ class EpochReport:
     def _few(self, whole: Sequence[torch.Tensor]) -> dict[str, int]:
         """Return how many groups of a layer live, of the layers that have hardly one."""
         return {
-            bank.layer: int((norms > 0).sum())
+            bank.layer: alive
             for bank, norms in zip(self._training.proximal.dense_banks, whole, strict=True)
-            if bank.channels > 1 and int((norms > 0).sum()) <= max(1, ALARM * bank.channels)
+            if (alive := int(((norms > 0) & bank.present.to(norms.device)).sum())) <= max(1, ALARM * bank.count)
+            and bank.count > 1
         }
 
 

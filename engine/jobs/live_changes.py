@@ -53,7 +53,12 @@ class LiveChanges:
             elif target != controller.percent:
                 controller.percent = target
                 self._writer.events(place, "control", {(None, "target"): target})
-                self._warn(cannot_be_met(controller, self._training.spec.penalty.floor))
+                self._warn(self.hard())
+
+    def hard(self) -> str:
+        """Say why the target of now cannot be met, "" where it can or there is none."""
+        controller = self._training.controller
+        return cannot_be_met(controller, self._training.spec.penalty.floor) if isinstance(controller, Targeted) else ""
 
     def _warn(self, message: str) -> None:
         """Say why the target cannot be met; take that back where the next one can."""
@@ -74,3 +79,19 @@ def cannot_be_met(controller: Targeted, floor: float) -> str:
         f"the target of {controller.percent:g} % cannot be met: with a floor of {floor:g} at most {most:.1f} % of the "
         f"{what} can be {done.rpartition(' ')[2]}"
     )
+
+
+def missed(training: Training) -> str:
+    """Say by how much the target was missed, "" where it was met to within one group or there is none."""
+    controller = training.controller
+    if not isinstance(controller, Targeted):
+        return ""
+    what, done = SAID_OF[controller.of]
+    if gap := controller.missing():
+        return f"not met: {controller.percent - gap:.1f} of {controller.percent:g} % of the {what} {done}"
+    if controller.percent != training.spec.penalty.target and (more := controller.beyond()):
+        return (
+            f"more than the target: {controller.percent + more:.1f} instead of {controller.percent:g} % of the "
+            f"{what} {done}. It was changed when these had died, and not all could revive"
+        )
+    return ""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from winnow.data.blame import error_line, users_line
 from winnow.data.kinds import KINDS
 from winnow.data.sample import Field
+from winnow.engine.graph.calls import numbers
 from winnow.engine.sparsity.proximal import Proximal
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.divergence import NonFiniteLossError, refuse_diverged
@@ -156,10 +157,11 @@ class Watch:
         self._net, self._proximal = net, proximal
         self.state: LoopState = "new"
         self._pid = os.getpid()
-        self._numbers = _numbers(net)
+        self._numbers = numbers(net.parameters())
         self._moved = False
         proximal.register_step_post_hook(self._step)
         self._losses = ""  # the first one that was no number
+        self._told = False
 
     def refuse_unless(self, wanted: LoopState) -> None:
         """Raise where a recorder is used before, after or twice in its `with` block.
@@ -191,7 +193,7 @@ class Watch:
             )
 
     def _other_numbers(self) -> str:
-        now = _numbers(self._net)
+        now = numbers(self._net.parameters())
         return now if now != self._numbers else ""
 
     def leave(self) -> bool:
@@ -206,6 +208,7 @@ class Watch:
 
     def losses(self, values: Mapping[str, float], step: int) -> None:
         """Remember the first mean loss that is no number."""
+        self._told |= bool(values)
         odd = [task for task, value in values.items() if not math.isfinite(value)]
         if odd and not self._losses:
             self._losses = f"a loss{f' of {odd[0]}' if odd[0] else ''} was NaN or infinite before step {step + 1}"
@@ -242,6 +245,8 @@ class Watch:
         found = [self._losses] if self._losses else []
         if steps and not self._moved:
             found.append("Proximal.step was never called, so nothing was penalised")
+        if steps and not self._told:
+            found.append("no loss was told, so there is no curve of it")
         if since:
             found.append(f"{since} steps came after the last `run.epoch`: their metrics and norms are not known")
         if other := self._other_numbers():
@@ -249,12 +254,6 @@ class Watch:
         if self.norms():
             found.append("the weights changed after the last step: tables and checkpoint are those of the end")
         return found
-
-
-def _numbers(net: nn.Module) -> str:
-    """Return the types of a network's weights and where they lie, in words: float32 on cpu."""
-    own = [parameter for parameter in net.parameters() if parameter.is_floating_point()]
-    return ", ".join(sorted({f"{_kind(parameter)} on {parameter.device.type}" for parameter in own}))
 
 
 def unlike_float32(net: nn.Module) -> str:

@@ -37,7 +37,7 @@ def write_network(folder: Path, training: Training, example: Tensor) -> str:
     document: dict[str, Any] = {
         "network": spec.model_dump(mode="json"),
         "tasks": {name: asdict(task.field) for name, task in training.tasks.items()},
-        "channels": int(example.shape[1]),
+        "channels": int(example.shape[1]) if isinstance(example, Tensor) and example.dim() > 1 else 0,  # of images
     }
     message = ""
     if not spec.ours:

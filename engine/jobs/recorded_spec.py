@@ -137,6 +137,8 @@ def _penalty(proximal: Proximal, controller: Controller | None) -> PenaltySpec:
             "groups": groups.pop(),
             "scope": "both",
             "weights": weights,
+            "floor": proximal.kept.floor,
+            "normalisation": "plain" if all(bank.radius is None for bank in proximal.dense_banks) else "aware",
             **_aim(controller),
             **parameters,
         }
@@ -175,9 +177,9 @@ class Started:
     spec: TrainSpec
     device: torch.device
 
-    def remarked(self, message: str) -> str:
-        """Return a message with what the tasks leave open: a depth without a unit, or hardly in the one it names."""
-        found = [message] * bool(message)
+    def remarked(self, *messages: str) -> str:
+        """Return messages with what the tasks leave open: a depth without a unit, or hardly in the one it names."""
+        found = [*filter(None, messages)]
         targets = {} if self.sample is None else self.sample.targets
         for name, task in self.tasks.items():
             if task.field.kind == "depth" and task.field.unit == "1":
@@ -245,13 +247,18 @@ def _images(
 
 
 def refuse_groups(net: nn.Module, proximal: Proximal) -> None:
-    """Raise where the optimiser penalises another network."""
+    """Raise where the optimiser penalises another network, or a part of a layer, which pages would count whole."""
     own = {id(parameter) for parameter in net.parameters()}
     foreign = [bank.layer for bank in proximal.banks for parameter in bank.parameters if id(parameter) not in own]
     if foreign:
         raise ValueError(
             f"`proximal` must hold groups of `net`, got those of another network in {foreign[0]}. Record the network "
             "that it trains, not a copy of it; where a layer was replaced, make the groups and the optimiser again."
+        )
+    if partly := [bank for bank in proximal.dense_banks if bank.count < bank.channels]:
+        raise ValueError(
+            f"`proximal` must hold all channels of a layer or none to be recorded, got {partly[0].count} of "
+            f"{partly[0].channels} of {partly[0].layer}. Leave out whole layers only."
         )
 
 

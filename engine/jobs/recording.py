@@ -2,9 +2,8 @@
 
 `run.step` notes the losses, and does what was asked on the page: it waits while the run is paused, sets the strength,
 and ends the `with` block when the run is to stop. `run.epoch` writes what a run of ours writes after an epoch: metrics,
-norms, sparsities, tables and a checkpoint. The architecture is stored without code, and up to 64 validation images
-beside it, so that `winnow prune` and `winnow explain` need neither the user's code nor data.
-An exception marks the run failed, Ctrl-C stopped; both go on to the caller.
+norms, sparsities, tables and a checkpoint. The architecture is stored without code, and up to 64 validation images, so
+that prune and explain need neither the user's code nor data. An exception marks the run failed, Ctrl-C stopped.
 """
 
 import time
@@ -15,12 +14,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
-import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
 from winnow.engine.jobs.epoch_report import EpochReport, Seldom
-from winnow.engine.jobs.live_changes import LiveChanges
+from winnow.engine.jobs.live_changes import LiveChanges, missed
 from winnow.engine.jobs.loop_values import Losses, Metrics, RunStopped, Watch, how_ended, told_losses, told_metrics
 from winnow.engine.jobs.network_file import write_network
 from winnow.engine.jobs.recorded_spec import HeldStrength, Started, Told, loop_start, refuse_groups
@@ -32,7 +30,7 @@ from winnow.engine.runs.control import ControlReader
 from winnow.engine.runs.norm_log import Layer, NormLog
 from winnow.engine.runs.run import Run, create
 from winnow.engine.runs.trackers import opened_trackers
-from winnow.engine.sparsity.counts import Counts
+from winnow.engine.sparsity.counts import Counts, share_alive
 from winnow.engine.sparsity.proximal import Proximal
 from winnow.engine.training.balancing.losses import Equal
 from winnow.engine.training.checkpoint import save_checkpoint
@@ -101,8 +99,7 @@ class Recorder:
         self._losses: dict[str, list[Tensor | float]] = defaultdict(list)
         self._steps_an_epoch: int | None = None
         self._images: int | None = None
-        self._message = ""
-        self._cost = 0.0  # s, of writing the last record of losses
+        self._message, self._cost = "", 0.0  # s, of writing the last record of losses
         self._clock = self._written = time.monotonic()
         self._at = self._since = 0  # the step of the last record of losses, and that of the last epoch
 
@@ -130,13 +127,13 @@ class Recorder:
         training, folder = self._training, self.run.path
         if self._started.sample is not None:
             write_sample(folder, self._started.sample.images, self._started.sample.targets)
-        message = self._started.remarked(write_network(folder / "weights", training, self._started.example))
+        stored = write_network(folder / "weights", training, self._started.example)
+        self._message = self._started.remarked(stored, self._changes.hard())
         banks = training.proximal.dense_banks
         NormLog(folder / "groups").begin([Layer(bank.layer, bank.channels, bank.size) for bank in banks])
         self._report.epoch(0, self._metrics(None))
         self._clock = self._written = time.monotonic()
-        self._message = message
-        self._writer.status(phase="training", message=message)
+        self._writer.status(phase="training", message=self._message)
 
     def step(self, losses: Losses, images: int | None = None) -> None:
         """Note the losses of a step, after `proximal.step()`, and do what was asked on the page.
@@ -150,15 +147,18 @@ class Recorder:
             ValueError: a loss of a task that there is not.
 
         """
-        self._watch.refuse_unless("open")
-        named = told_losses(losses, self._training.tasks)
+        self.note(losses)
         self._training.step += 1
         self._images = images or self._told.get("batch_size")
-        for task, loss in named.items():
-            self._losses[task].append(loss)
         if self._due():
             self._write_losses()
         self._meet_requests()
+
+    def note(self, losses: Losses) -> None:
+        """Note losses without a step, as `step` does: those of a batch that accumulates, or told after its step."""
+        self._watch.refuse_unless("open")
+        for task, loss in told_losses(losses, self._training.tasks).items():
+            self._losses[task].append(loss)
 
     def epoch(self, metrics: Metrics | None = None) -> None:
         """Write what is known after an epoch; `metrics` is {task: {name: value}} on validation.
@@ -173,16 +173,20 @@ class Recorder:
         training = self._training
         refuse_groups(training.net, training.proximal)
         told = None if metrics is None else told_metrics(metrics, training.tasks)
-        self._epoch += 1
         if self._losses:
             self._write_losses()
+        self._epoch += 1
         self._watch.norms()
-        self._steps_an_epoch = training.step - self._since
-        self._since = training.step
+        self._steps_an_epoch, self._since = training.step - self._since, training.step
         self._report.epoch(self._epoch, self._metrics(told))
         if not self._watch.diverged():
             self._saving.when_due(self._save)
         self._progress(now=True)
+
+    def add(self, metrics: Metrics) -> None:
+        """Write metrics of the last epoch that were not known yet when it was written."""
+        self._watch.refuse_unless("open")
+        self._report.metrics((self._epoch, self._training.step), "val", told_metrics(metrics, self._training.tasks))
 
     def _metrics(self, given: Mapping[str, Mapping[str, float]] | None) -> Mapping[str, Mapping[str, float]]:
         if given is not None or self._started.loader is None:
@@ -190,10 +194,7 @@ class Recorder:
         return self._started.loader.metrics(self._training.net, first=self._epoch == 0)
 
     def _due(self) -> bool:
-        """Whether losses are to be written: ten times an epoch, or every two seconds in the first one.
-
-        Not so often that it would cost more than SHARE of the time.
-        """
+        """Whether losses are to be written: ten times an epoch, or every two seconds in the first one; see SHARE."""
         since = time.monotonic() - self._written
         if self._training.step > 1 and since < self._cost / SHARE:
             return False
@@ -203,12 +204,11 @@ class Recorder:
 
     def _write_losses(self) -> None:
         training, now = self._training, time.monotonic()
-        norms = torch.cat(training.proximal.norms)
         means = {task: sum(float(loss) for loss in own) / len(own) for task, own in self._losses.items()}
         self._watch.losses(means, training.step)
         values: dict[tuple[str | None, str], float | None] = {(task or None, "loss"): m for task, m in means.items()}
         values |= {
-            (None, "alive"): float((norms != 0).float().mean()),
+            (None, "alive"): share_alive(training.proximal.banks, training.proximal.norms),
             (None, "strength"): training.proximal.strength,
             (None, "penalty"): float(training.proximal.value()),
         }
@@ -216,11 +216,15 @@ class Recorder:
             pace = (training.step - self._at) * self._images / max(now - self._written, 1e-9)
             values[None, "images_per_second"] = pace
             self._writer.tick(images_per_second=pace)
-        self._writer.events((self._epoch + 1, training.step), "train", values)
+        self._writer.events(self._place(), "train", values)
         self._losses.clear()
         self._progress()
         self._written, self._at = time.monotonic(), training.step
         self._cost = self._written - now
+
+    def _place(self) -> tuple[int, int]:
+        """Return the epoch in which the last step was, and its number."""
+        return self._epoch + (self._training.step > self._since), self._training.step
 
     def _progress(self, now: bool = False) -> None:
         asked, done = self._told.get("epochs"), self._epoch
@@ -234,8 +238,7 @@ class Recorder:
 
     def _meet_requests(self) -> None:
         """Do what the user asks: another strength or target, a pause, the end."""
-        control, training = self._control.read(), self._training
-        place = (self._epoch + 1, training.step)
+        control, place = self._control.read(), self._place()
         self._changes.obey(control, place)
         if control.pause and not control.stop:
             self._wait(place)
@@ -276,7 +279,10 @@ class Recorder:
             else:
                 with suppress(OSError), (self.run.path / "log.txt").open("a", errors="backslashreplace") as log:
                     traceback.print_exception(error, file=log)
-                self._writer.finish("failed", self._watch.failure(error))
+                self._writer.fail(self._watch.failure(error))
+        except BaseException as fault:
+            self._writer.fail(self._watch.failure(fault))
+            raise
         finally:
             self._lock.release()
 
@@ -284,7 +290,8 @@ class Recorder:
         if self._losses:
             self._write_losses()
         training = self._training
-        said = [self._message] * bool(self._message) + self._watch.said(training.step, training.step - self._since)
+        said = [*filter(None, [self._message, missed(training)])]
+        said += self._watch.said(training.step, training.step - self._since)
         if wrong := self._watch.diverged():
             self._writer.finish("failed", "; ".join([wrong, *said]))
             return

@@ -45,8 +45,11 @@ def prepare(threads: int, device: str, place: RankPlace | None = None) -> torch.
 
 
 def compute_alike() -> None:
-    """Let the same job give the same bits again, where torch knows how; else it warns."""
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    """Let the same job give the same bits again, where torch knows how; else it warns.
+
+    `torch.use_deterministic_algorithms` does the same, and imports torch's compiler, which takes more than a second.
+    """
+    torch.set_deterministic_debug_mode("warn")
 
 
 def fields(spec: TrainSpec) -> Mapping[str, Field]:

@@ -18,6 +18,7 @@ from winnow.engine.jobs.writer import ResultWriter, Values
 from winnow.engine.runs.control import ControlReader
 from winnow.engine.runs.log_marks import cut_to_checkpoint, marks
 from winnow.engine.runs.norm_log import Layer, NormLog
+from winnow.engine.sparsity.counts import share_alive
 from winnow.engine.sparsity.learned import Learned
 from winnow.engine.sparsity.strength import strength_max
 from winnow.engine.training.balancing.gradients import conflict
@@ -137,20 +138,20 @@ class TrainingSession:
         then, step = self._last
         rate = (record.step - step) * self.training.spec.batch_size / max(now - then, 1e-9)
         self._last = (now, record.step)
-        norms = torch.cat(self.training.proximal.whole(self.training.proximal.norms))
+        proximal = self.training.proximal
         weights = dict(zip(self.training.tasks, record.balance.weights.tolist(), strict=True))
         values: dict[tuple[str | None, str], float | None] = {
             (task, "loss"): float(np.mean(losses)) for task, losses in self._losses.items()
         }
         values |= {(task, "weight"): weight for task, weight in weights.items()}
         values |= {
-            (None, "alive"): float((norms > 0).float().mean()),
+            (None, "alive"): share_alive(proximal.dense_banks, proximal.whole(proximal.norms)),
             (None, "strength"): record.strength,
             (None, "images_per_second"): rate,
         }
         if isinstance(self.training.controller, Learned):
             values |= {(None, name): value for name, value in self.training.controller.told().items()}
-        penalty = float(self.training.proximal.value())
+        penalty = float(proximal.value())
         if math.isfinite(penalty):  # where it is not, the next loss is not either, and that ends the run
             values[None, "penalty"] = penalty
         self.writer.events((record.epoch, record.step), "train", values)

@@ -14,7 +14,7 @@ from winnow.data.own import OwnData
 from winnow.engine.jobs.best_epoch import BestEpoch
 from winnow.engine.jobs.cost_prediction import compare_at_the_end, predict_cost
 from winnow.engine.jobs.epoch_report import EpochReport, removable_shares
-from winnow.engine.jobs.live_changes import cannot_be_met
+from winnow.engine.jobs.live_changes import cannot_be_met, missed
 from winnow.engine.jobs.other_ranks import train_along
 from winnow.engine.jobs.run_data import Say, batches, fields, prepare, require_readable, skipped_samples
 from winnow.engine.jobs.session import TrainingSession
@@ -85,7 +85,7 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
     best = BestEpoch(training, training_images, validation, run.path / "weights")
     state = session.train(best.watch)
     tell_to_end(ranks)
-    said += [*_unjudged(validation), *filter(None, [_missed(training)])]
+    said += [*_unjudged(validation), *filter(None, [missed(training)])]
     writer.conclude("; ".join(said))
     training.ranks = ALONE  # this process does the rest by itself
     if state == "done":
@@ -209,22 +209,6 @@ def _learned_from_little(training: Training) -> list[str]:
         f"the strength is learned from {measured} only, and may stay near its start: give a smaller --learn-every or "
         "more epochs"
     ]
-
-
-def _missed(training: Training) -> str:
-    """Say by how much a target was missed, "" where it was met to within one group or there is none."""
-    control = training.controller
-    if not isinstance(control, Targeted):
-        return ""
-    what, done = SAID_OF[control.of]
-    if gap := control.missing():
-        return f"not met: {control.percent - gap:.1f} of {control.percent:g} % of the {what} {done}"
-    if control.percent != training.spec.penalty.target and (more := control.beyond()):
-        return (
-            f"more than the target: {control.percent + more:.1f} instead of {control.percent:g} % of the {what} "
-            f"{done}. It was changed when these had died, and not all could revive"
-        )
-    return ""
 
 
 def _conclude(best: BestEpoch, training: Training, writer: ResultWriter, splits: Mapping[str, Batches]) -> None:

@@ -112,10 +112,7 @@ def _say_failed(writer: ResultWriter, error: BaseException) -> None:
     """Say why the work failed, in the log and in the status, even where nothing new fits on the disk."""
     with suppress(Exception):  # the code may have closed what we write to
         traceback.print_exc()
-    try:
-        writer.finish("failed", reason(error))
-    except OSError:
-        writer.finish_in_place("failed", reason(error))
+    writer.fail(reason(error))
 
 
 def _done(work: Work, writer: ResultWriter, ending: StopRequest) -> str:

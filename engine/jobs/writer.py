@@ -107,6 +107,13 @@ class ResultWriter:
         ended = {"progress": 1.0} if state == "done" else {}
         self.status(state=state, phase=state, message=message, finished=time.time(), remaining=None, **ended)
 
+    def fail(self, message: str) -> None:
+        """Write that the work failed, even where nothing new fits on the disk."""
+        try:
+            self.finish("failed", message)
+        except OSError:
+            self.finish_in_place("failed", message)
+
     def finish_in_place(self, state: str, message: str) -> None:
         """Write how the work ended over the status that is there: the last resort where no new file fits the disk."""
         self._refuse_copy()

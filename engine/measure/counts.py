@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.measure.weighing import weigh
 from winnow.engine.sparsity.groups import Axis, Group, banks, input_groups
 
@@ -27,6 +28,7 @@ def cost(model: nn.Module, example_inputs: Any) -> pd.DataFrame:
         23
 
     """
+    model, _ = unwrapped(model)
     total, by_weight = weigh(model, example_inputs)
     components = [
         (f"{name}.{inner}", part) if isinstance(child, nn.ModuleDict) else (name, child)
@@ -68,6 +70,8 @@ def macs(model: nn.Module, example_inputs: Any) -> float:
 def layer_macs(model: nn.Module, example_inputs: Any) -> dict[str, float]:
     """Return the MACs of one image for every module that holds a weight matrix or kernel, by its name in `model`.
 
+    Wrappers such as DistributedDataParallel have no part in the name; sharded parameters (FSDP) are refused.
+
     Those of a function on a weight (`F.conv2d`), or of a layer that is never called (`out_proj` of an attention
     layer), count for the module that holds the weight; those of a tied weight for the first that holds it.
     `example_inputs`: see `engine.graph.calls.calls`.
@@ -96,6 +100,7 @@ def sparsity_table(model: nn.Module, example_inputs: Any = None, groups: Sequenc
     `example_inputs`), and the three sparsities in per cent. `groups` are by default the input groups of the whole
     model. Coupled groups share weights, which are counted twice here (`engine.sparsity.counts` counts them once).
     """
+    model, _ = unwrapped(model)
     macs = weight_macs(model, example_inputs) if example_inputs is not None else {}
     named = {id(parameter): name for name, parameter in model.named_parameters()}
     rows = []

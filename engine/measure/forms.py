@@ -259,6 +259,7 @@ def _file(content: bytes) -> Iterator[Path]:
 def _freezing() -> Iterator[None]:
     """Let torch.compile take weights for constants, and compile as many sizes as it is asked for."""
     inductor: Any = import_module("torch._inductor.config")
+    inductor.deterministic = torch.are_deterministic_algorithms_enabled()
     dynamo: Any = import_module("torch._dynamo.config")
     with inductor.patch(freezing=True), dynamo.patch(recompile_limit=RECOMPILED):
         yield

@@ -28,6 +28,7 @@ from winnow.engine.graph.examples import images
 from winnow.engine.graph.modes import evaluating, modules_called
 from winnow.engine.graph.preserving import preserved
 from winnow.engine.graph.recurrent import RECURRENT
+from winnow.engine.graph.wrappers import unwrapped
 
 FREE = (  # the starts of names of operations whose multiplications are not counted, by torch neither
     "native_batch_norm", "_native_batch_norm", "cudnn_batch_norm", "_batch_norm", "native_layer_norm", "rms_norm",
@@ -88,8 +89,14 @@ def weigh(model: nn.Module, example_inputs: Any) -> tuple[float, dict[str, float
 
     `example_inputs` is whatever `engine.graph.calls.calls` takes; of several calls, the first counts. The model is
     afterwards what it was. Parameters without MACs (biases, norms) are left out; one that an operation without a
-    formula multiplies has NaN, and so has the total.
+    formula multiplies has NaN, and so has the total. Names are those inside a wrapper, such as
+    DistributedDataParallel.
+
+    Raises:
+        ValueError: the parameters are sharded over processes (FSDP), so that no weight is whole.
+
     """
+    model, _ = unwrapped(model)
     call = calls(model, example_inputs)[0]
     recurrent = any(isinstance(module, RECURRENT) for module in model.modules())
     with preserved(model), evaluating(model), torch.no_grad(), _plain_kernels(recurrent), _Weighing(model) as found:

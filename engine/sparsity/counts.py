@@ -6,12 +6,14 @@ MACs follow the weight that makes them; biases and norms make none.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.sparsity.groups import Axis, Bank
 
 Of = Literal["group", "parameter", "mac"]
@@ -22,10 +24,14 @@ Saved = Callable[[Sequence[Tensor]], float]
 class Counts:
     """How many groups, parameters and MACs of the banks of a model are zero.
 
-    `macs` are those of one image, by the name of a weight or of its module. Everything is relative to the penalised
+    `macs` are those of one image, by the name of a weight (`weight_macs`), or of its module where that has one weight
+    with MACs (`layer_macs`). Everything is relative to the penalised
     parameters: those that lie in a group and can move. The flags `requires_grad` are read at each call
     where the banks are those of a `Proximal`. `predicted` are shares of latency and memory, by their name, where they
     are known: those of the whole network (`engine.measure.predicted_cost`).
+
+    Raises:
+        ValueError: banks of another model, or a model whose parameters are sharded.
 
     Examples:
         >>> net = nn.Sequential(nn.Linear(4, 2))
@@ -39,8 +45,16 @@ class Counts:
 
     def __init__(self, model: nn.Module, banks: Sequence[Bank], macs: Mapping[str, float]) -> None:
         self.banks = list(banks)
-        self._names = {id(p): name for name, p in model.named_parameters()}
+        inside, _ = unwrapped(model)
+        self._names = {id(p): name for name, p in inside.named_parameters()}
+        if foreign := [bank.layer for bank in self.banks for p in bank.parameters if id(p) not in self._names]:
+            raise ValueError(
+                f"`banks` must be those of `model`, got weights of another one in {foreign[0]}. Where the model was "
+                "copied or a layer replaced, make the groups again."
+            )
         self._macs = macs
+        matrices = [name.rpartition(".")[0] for name, p in inside.named_parameters() if p.dim() > 1]
+        self._several = {module for module, count in Counter(matrices).items() if count > 1}
         self.predicted: dict[str, Saved] = {}
         self._counted: tuple[Axis, ...] = ()
         self._count()
@@ -72,7 +86,9 @@ class Counts:
         return [self._names[key].rpartition(".")[0] if key in self._names else "no module" for key in unknown]
 
     def _macs_of(self, name: str) -> float:
-        return self._macs.get(name, self._macs.get(name.rpartition(".")[0], math.nan))
+        module = name.rpartition(".")[0]
+        of_module = math.nan if module in self._several else self._macs.get(module, math.nan)
+        return self._macs.get(name, of_module)
 
     def percent(self, of: TargetOf, alive: Sequence[Tensor]) -> float:
         """Return the share [%] that is zero when only the groups marked in `alive`, (channels,) per bank, live.
@@ -125,6 +141,12 @@ def _share(axis: Axis) -> float:
 def living(norms: Sequence[Tensor]) -> list[Tensor]:
     """Return which groups live, (channels,) per bank; one whose norm is NaN is no zero."""
     return [values != 0 for values in norms]
+
+
+def share_alive(banks: Sequence[Bank], norms: Sequence[Tensor]) -> float:
+    """Return the part of the groups that live, by their norms, (channels,) per bank; NaN where there is no group."""
+    groups = torch.cat([bank.present.to(own.device) for bank, own in zip(banks, norms, strict=True)])
+    return float((torch.cat(list(norms))[groups] != 0).float().mean())
 
 
 def strongest(bank: Bank, scores: Tensor) -> Tensor:

@@ -15,10 +15,13 @@ A step length is one number, or one per channel (Adam's metric, constant within 
 A penalty is a few numbers; the weights stay in the bank that the caller hands over.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from numbers import Real
+from typing import Any, Protocol, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -71,8 +74,11 @@ class _Weighted:
     weights: WeightRule = "size"
 
     def __post_init__(self) -> None:
-        given: object = self.strength  # whatever a caller has passed
-        if isinstance(given, str) or given is None or not 0 <= self.strength < float("inf"):
+        given: Any = self.strength  # whatever a caller has passed
+        if isinstance(given, Tensor | np.generic | np.ndarray) and math.prod(given.shape) == 1:
+            given = float(given.item())
+            object.__setattr__(self, "strength", given)  # what is stored of it is a number
+        if not isinstance(given, Real) or not 0 <= float(given) < math.inf:
             raise ValueError(f"`strength` must be a finite number ≥ 0, got {self.strength!r}.")
         if self.weights not in ("size", "none"):
             raise ValueError(f"`weights` must be 'size' or 'none', got {self.weights!r}.")

@@ -95,11 +95,11 @@ class Proximal(Wrapping):
         self, optimizer: Optimizer, groups: Sequence[Group], penalty: Penalty, kept: Kept | None = None
     ) -> None:
         readiness.refuse_kinds(optimizer, groups, penalty, kept)
-        self.penalty = penalty
+        self.penalty, self.kept = penalty, kept or Kept()
         self.banks = banks(groups)
         for bank in self.banks:
             bank.in_training = True
-            (kept or Kept()).mark(bank)
+            self.kept.mark(bank)
         self._overlap = overlapping(self.banks)
         readiness.refuse_still(self.banks)
         readiness.refuse(optimizer, self.banks, penalty, self._overlap, readiness.written(self.banks))

@@ -78,6 +78,7 @@ def refuse_other_state(state: Mapping[str, Any], optimizer: Optimizer, banks: Se
             f"`state_dict` must be that of {type(optimizer).__name__}, got one without {needed}. Load it into the kind "
             "of optimiser that saved it, or train on without it."
         )
+    _refuse_other_shapes(state, optimizer)
     own = state.get("proximal", {})
     sizes = [len(norms) for norms in own.get("norms", ())]
     found = list(zip(own.get("layers", [bank.layer for bank in banks]), sizes, strict=False))
@@ -88,6 +89,19 @@ def refuse_other_state(state: Mapping[str, Any], optimizer: Optimizer, banks: Se
             f"`state_dict` must be that of the same groups in the same order, {told[0]}, got {told[1]}. Build the "
             "model and the groups as they were when it was saved."
         )
+
+
+def _refuse_other_shapes(state: Mapping[str, Any], optimizer: Optimizer) -> None:
+    numbers = [number for settings in state["param_groups"] for number in settings["params"]]
+    parameters = [parameter for settings in optimizer.param_groups for parameter in settings["params"]]
+    for number, parameter in zip(numbers, parameters, strict=False):
+        for name, value in state["state"].get(number, {}).items():
+            if name != "step" and isinstance(value, Tensor) and value.shape != parameter.shape:
+                raise ValueError(
+                    f"`state_dict` must be that of the same parameters in the same order, got {name} of shape "
+                    f"{tuple(value.shape)} for a parameter of shape {tuple(parameter.shape)}. Give the optimiser the "
+                    "parameters as it had them when it was saved."
+                )
 
 
 def support_of(banks: Sequence[Bank], living: Sequence[Tensor], given: Sequence[Tensor] | None) -> list[Tensor]:

@@ -126,7 +126,8 @@ class Targeted:
         if self.of == "mac" and (unknown := self.counts.without_macs):
             raise ValueError(
                 "`of` must be 'group' or 'parameter' where the MACs of a module are not known, got 'mac' and none of "
-                f"{', '.join(unknown[:5])}. Choose a share of parameters, or give `Counts` the MACs."
+                f"{', '.join(unknown[:5])}. Choose a share of parameters, or give `Counts` the MACs of each weight: "
+                "weight_macs(net, example)."
             )
 
     def before(self, step: int) -> None:

@@ -51,7 +51,8 @@ def _strict() -> tuple[bool, bool]:
 
 
 def _set_strict(value: tuple[bool, bool]) -> None:
-    torch.use_deterministic_algorithms(value[0], warn_only=value[1])
+    if value != _strict():  # torch imports its compiler here, which takes more than a second
+        torch.use_deterministic_algorithms(value[0], warn_only=value[1])
 
 
 @dataclass(frozen=True)

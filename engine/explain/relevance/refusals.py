@@ -5,7 +5,8 @@ GELU, hard-swish), and for a ReLU that is a function or a tensor's method, it si
 sums come out wrong; with max-pooling they are wrong by up to a factor. A module that is called twice breaks its hooks.
 
 Where a model stops gradients (`torch.no_grad`, `detach`, `argmax`), what lies before has no gradient though outputs
-depend on it: its relevance would be 0, so such layers are left out by name.
+depend on it, and before a function of steps (`round`, `sign`, `floor`) one that is 0 everywhere: its relevance would be
+0, so such layers are left out by name.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import Node, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
 from winnow.engine.explain.relevance.frozen_model import frozen_model
@@ -24,6 +26,11 @@ STOPPED = (
     "outputs depend on it and no gradient tells how much, as under torch.no_grad or behind detach; let gradients "
     "through it in evaluation mode"
 )
+STEPPED = (
+    "outputs depend on it through steps alone (round, sign, floor), whose gradient is 0; let a gradient past "
+    "them in evaluation mode: x + (x.round() - x).detach()"
+)
+STEPS = ("RoundBackward", "SignBackward", "SgnBackward", "FloorBackward", "CeilBackward", "TruncBackward")
 EXACT = (
     nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Sigmoid, nn.Tanh, nn.Softplus,
     nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Linear,
@@ -52,9 +59,14 @@ def stopped(model: nn.Module, sites: Sequence[Site], images: Tensor) -> dict[str
     """
     with frozen_model(model), recorded(sites) as kept, torch.enable_grad():
         outputs = _numbers(model, images)
-        reached = _reached(kept, [leaf for leaf in outputs if leaf.requires_grad])
-    silent = [site for site in sites if kept[site.name] and site.name not in reached]
-    return {site.name: STOPPED for site in silent if _matters(model, site, images, outputs)}
+        ends = [leaf for leaf in outputs if leaf.requires_grad]
+        reached, sloped = _reached(kept, ends), _sloped(kept, ends)
+    silent = [site for site in sites if kept[site.name] and site.name not in reached & sloped]
+    return {
+        site.name: STEPPED if site.name in reached else STOPPED
+        for site in silent
+        if _matters(model, site, images, outputs)
+    }
 
 
 def _numbers(model: nn.Module, images: Tensor) -> list[Tensor]:
@@ -78,6 +90,22 @@ def _reached(kept: Mapping[str, Sequence[Tensor]], outputs: Sequence[Tensor]) ->
             f"`model` must have a backward pass, got: {error} Mend this in its forward pass, and explain it then."
         ) from error
     return {name for (name, _), grad in zip(named, grads, strict=True) if grad is not None}
+
+
+def _sloped(kept: Mapping[str, Sequence[Tensor]], outputs: Sequence[Tensor]) -> set[str]:
+    """Return the names of the sites from which a way leads to some output that no function of steps is on."""
+    waiting, seen = [get_gradient_edge(leaf).node for leaf in outputs], set[Node]()
+    while waiting:
+        node = waiting.pop()
+        if node not in seen and not _steps(node):
+            seen.add(node)
+            waiting += [before for before, _ in node.next_functions if before is not None]
+    tensors = [(name, tensor) for name, calls in kept.items() for tensor in calls if tensor.requires_grad]
+    return {name for name, tensor in tensors if get_gradient_edge(tensor).node in seen}
+
+
+def _steps(node: Node) -> bool:
+    return node.name().startswith(STEPS) or getattr(node, "_saved_rounding_mode", None) is not None
 
 
 @torch.no_grad()

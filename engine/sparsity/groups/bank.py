@@ -161,7 +161,7 @@ class Bank:
         members = self.members
         levels = level.expand(len(members), self.channels)
         if self.floor and spare:
-            levels = levels.index_fill(1, self.norms().topk(self.floor).indices, 0.0)
+            levels = levels.index_fill(1, self._largest(self.norms()), 0.0)
         for axis, own in zip(members, levels, strict=True):
             view, spread = axis.spread(own, axis.parameter)
             view.copy_(softened(view, spread))
@@ -182,10 +182,17 @@ class Bank:
 
     def spared(self, norms: Tensor, alive: Tensor) -> Tensor | None:
         """Mark the groups that must not shrink, as too few would live, (channels,); None where the floor is met."""
+        if self.count < self.channels:  # a channel that is no group does not count as one that lives
+            alive = alive & self.present
         if not self.floor or (norms.device.type == "cpu" and int(alive.sum()) >= self.floor):
             return None
-        largest = torch.zeros_like(alive).index_fill(0, norms.topk(self.floor).indices, True)
+        largest = torch.zeros_like(alive).index_fill(0, self._largest(norms), True)
         return largest & (alive.sum() < self.floor)
+
+    def _largest(self, norms: Tensor) -> Tensor:
+        """Return the places of the `floor` largest groups."""
+        groups = norms if self.count == self.channels else norms.masked_fill(~self.present, -1.0)
+        return groups.topk(self.floor).indices
 
 
 @dataclass(frozen=True)

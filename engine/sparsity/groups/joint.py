@@ -34,6 +34,9 @@ class Joint:
         self._owners, self._places = owners.to(device), places.to(device)
         self._floors, self._first = floors.to(device), (within < floors[owners]).to(device)
         self._has_floor = bool(floors.any())
+        partly = any(bank.count < bank.channels for bank in self.parts)
+        absent = torch.cat([~bank.present for bank in self.parts])
+        self._absent = absent if partly else None  # the channels that are no groups
         radii = [bank.radius for bank in self.parts]
         self._radii: Tensor | None = None
         if any(radius is not None for radius in radii):
@@ -107,7 +110,8 @@ class Joint:
     def kept(self, norms: Tensor, shrunk: Tensor) -> Tensor:
         """Return what the norms become, `shrunk` but for what must be kept: floors and radii."""
         if self._has_floor:
-            few = (self.rows(shrunk) != 0).sum(1) < self._floors
+            living = shrunk if self._absent is None else shrunk.masked_fill(self._absent, 0.0)
+            few = (self.rows(living) != 0).sum(1) < self._floors
             if few.device.type != "cpu" or bool(few.any()):
                 shrunk = torch.where(self.over(few) & self._largest(norms), norms, shrunk)
         if self._radii is not None:
@@ -140,7 +144,8 @@ class Joint:
 
     def _largest(self, norms: Tensor) -> Tensor:
         """Mark as many of the largest groups of each bank as its floor says: (channels,)."""
-        order = norms.argsort(descending=True, stable=True)
+        groups = norms if self._absent is None else norms.masked_fill(self._absent, -1.0)
+        order = groups.argsort(descending=True, stable=True)
         order = order[self._owners[order].argsort(stable=True)]  # bank after bank, in each by falling norm
         return torch.zeros_like(self._first).scatter_(0, order, self._first)
 

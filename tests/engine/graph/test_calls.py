@@ -155,3 +155,11 @@ def test_a_model_without_values_or_entries_is_refused_by_name():
         empty = nn.Sequential(nn.Linear(3, 0), nn.Linear(0, 2))
     with pytest.raises(NotTraceable, match="a weight without entries in `0`"):
         trace(empty, X)
+
+
+def test_naming_numbers_says_where_inputs_are_of_another_type() -> None:
+    net = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)).bfloat16()
+    with pytest.raises(ValueError, match="takes as it is now, bfloat16 on cpu, got float32 on cpu"):
+        trace(net, torch.ones(1, 4))
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        trace(net, torch.ones(1, 5).bfloat16())

@@ -5,10 +5,13 @@ import torch
 from torch import Tensor, nn
 
 from tests.engine.graph.attention_nets import EXAMPLE, Net, Residual, Separate
+from tests.engine.graph.recurrent_nets import INPUT, Loop, Packed, Whole
 from tests.engine.graph.zoo import ZOO, build
 from winnow.engine.graph.streams import stream_tables, streams
 from winnow.engine.graph.tables import savings
 from winnow.engine.graph.trace import trace
+from winnow.engine.measure.counts import layer_macs
+from winnow.engine.pruning import compact
 
 
 class Block(nn.Module):
@@ -98,3 +101,39 @@ def test_the_graph_gives_both_frames() -> None:
     graph = trace(Block().eval(), torch.rand(2, 3, 8, 8))
     nodes, edges = graph.streams()
     assert (len(nodes), len(edges)) == (9, 10)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("form", [Whole, Packed, Loop])
+def test_recurrent_layers_stand_there_with_their_macs(form: type[nn.Module], kind: str) -> None:
+    torch.manual_seed(0)
+    options = {"start": "none"} if form is Loop else {"num_layers": 2, "bidirectional": True, "dropout": 0.1}
+    model, example = form(kind, **options), torch.rand(3, 4, INPUT)
+    name = "cell" if form is Loop else "rnn"
+    nodes, edges, liveness = _tables(model, example)
+    node = nodes.set_index("name").loc[name]
+    assert node["kind"] == "layer"
+    assert node["parameters"] == sum(own.numel() for own in getattr(model, name).parameters())
+    assert node["macs"] == pytest.approx(layer_macs(model, example)[name])
+    assert savings(liveness)["macs"].iloc[-1] == pytest.approx(sum(layer_macs(model, example).values()))
+    assert set(edges["target"]) == set(nodes["node"][nodes["kind"] != "input"])
+
+
+def test_removed_units_take_their_share_of_a_recurrent_layers_macs() -> None:
+    model, example = Whole("lstm").eval(), torch.rand(3, 4, INPUT)
+    with torch.no_grad():
+        model.head.weight[:, :5] = model.last.weight[:, :5] = 0
+        model.rnn.weight_hh_l0[:, :5] = 0
+    liveness = trace(model, example).liveness()
+    total = savings(liveness).iloc[-1]
+    small = compact(model, example, gather="never").model
+    assert total["macs"] - total["removable_macs"] == pytest.approx(sum(layer_macs(small, example).values()))
+    assert total["removable_macs"] > 0
+
+
+def test_a_table_of_words_stands_between_its_input_and_its_readers() -> None:
+    model = nn.Sequential(nn.Embedding(9, 6), nn.Linear(6, 2))
+    nodes, edges, _ = _tables(model, torch.randint(0, 9, (2, 5)))
+    assert nodes["name"].tolist()[1:] == ["0", "1", "output"]
+    assert nodes["parameters"].tolist() == [0, 54, 14, 0]
+    assert edges[["source", "target", "channels"]].values.tolist()[1:] == [[1, 2, 6], [2, 3, 2]]

@@ -47,29 +47,37 @@ def told(runs: Path, **more: Any) -> dict[str, Any]:
     return {"example": torch.zeros(1, 1, 8, 8), "tasks": TASKS, "epochs": 2, "runs": runs, **more}
 
 
-def fit(callback: Any, net: Net, proximal: Proximal, images: Images, **logged: float) -> Any:
-    """Call the hooks as Lightning's fit does."""
+def lightning_trainer(optimizer: Any, *callbacks: Any) -> Any:
+    wrapped = SimpleNamespace(optimizer=optimizer)
+    return SimpleNamespace(
+        is_global_zero=True, optimizers=[wrapped], should_stop=False, callback_metrics={}, callbacks=list(callbacks)
+    )
+
+
+def holding(net: nn.Module) -> nn.Module:
     module = nn.Module()
     module.net = net
-    wrapped = SimpleNamespace(optimizer=proximal)
-    trainer = SimpleNamespace(
-        is_global_zero=True, global_step=0, optimizers=[wrapped], should_stop=False, callback_metrics=logged
-    )
+    return module
+
+
+def fit(callback: Any, net: Net, proximal: Proximal, images: Images, **logged: float) -> Any:
+    """Call the hooks as Lightning's fit does; metrics are logged in the first epoch, and shown in the next one too."""
+    module, trainer = holding(net), lightning_trainer(proximal, callback)
     callback.on_train_start(trainer, module)
-    for _ in range(2):
+    for epoch in range(2):
         for number, (batch, targets) in enumerate(images):
             losses = losses_of(net, batch, targets)
             proximal.zero_grad()
             sum(losses.values()).backward()  # type: ignore[union-attr]
             proximal.step()
-            trainer.global_step += 1
             callback.on_train_batch_end(
                 trainer, module, {"loss": sum(losses.values()), "losses": losses}, batch, number
             )
-            callback.on_train_batch_end(trainer, module, {"loss": torch.ones(())}, batch, number)  # accumulates
+            callback.on_train_batch_end(trainer, module, {"losses": losses}, batch, number)  # accumulates
             if trainer.should_stop:
                 callback.on_train_end(trainer, module)
                 return trainer
+        trainer.callback_metrics |= {name: torch.tensor(value) for name, value in logged.items() if epoch == 0}
         callback.on_train_epoch_end(trainer, module)
     callback.on_train_end(trainer, module)
     return trainer
@@ -97,7 +105,25 @@ def test_without_a_loader_the_logged_metrics_count(tmp_path: Path) -> None:
     callback = lightning_callback("lit", net="net", **told(tmp_path))
     fit(callback, *started(), **{"side/accuracy": 81.5, "other": 3.0, "sky/depth": 1.0})
     events = only(tmp_path).events()
-    assert set(events[(events["split"] == "val") & (events["task"] == "side")]["value"]) == {81.5}
+    told_of = events[(events["split"] == "val") & (events["task"] == "side")]
+    assert told_of[["epoch", "value"]].values.tolist() == [[1, 81.5]]  # not again in the epoch that measured nothing
+
+
+@pytest.mark.usefixtures("libraries")
+def test_metrics_that_name_no_task_are_said(tmp_path: Path) -> None:
+    callback = lightning_callback("lit", net="net", **told(tmp_path))
+    with pytest.warns(UserWarning, match='No metric names a task, so none is recorded: accuracy. Log it as "<task>/'):
+        fit(callback, *started(), accuracy=81.5)
+
+
+@pytest.mark.usefixtures("libraries")
+def test_averages_that_another_callback_sets_at_the_end_are_recorded(tmp_path: Path) -> None:
+    callback, other = lightning_callback("lit", net="net", **told(tmp_path)), Base()
+    net, proximal, _ = started()
+    trainer = lightning_trainer(proximal, callback, other)
+    callback.on_train_start(trainer, holding(net))
+    assert trainer.callbacks == [other, callback]
+    callback.on_train_end(trainer, net)
 
 
 @pytest.mark.usefixtures("libraries")
@@ -105,27 +131,30 @@ def test_a_loss_that_lightning_has_divided_is_the_one_that_the_user_returned(tmp
     """With accumulate_grad_batches, `outputs["loss"]` is normalised by it: so says `Callback.on_train_batch_end`."""
     callback = lightning_callback("lit", net="net", **told(tmp_path))
     net, proximal, _ = started()
-    module = nn.Module()
-    module.net = net
-    trainer = SimpleNamespace(is_global_zero=True, global_step=0, optimizers=[proximal], accumulate_grad_batches=4)
+    module, trainer = holding(net), lightning_trainer(proximal)
+    trainer.accumulate_grad_batches = 4
     callback.on_train_start(trainer, module)
-    trainer.global_step = 1
-    callback.on_train_batch_end(trainer, module, {"loss": torch.tensor(0.5)}, None, 3)
+    for loss in (0.25, 0.75):
+        callback.on_train_batch_end(trainer, module, {"loss": torch.tensor(loss)}, None, 3)
+    proximal.step()
+    proximal.step()  # a loop of the user's own may take two steps on a batch
+    callback.on_train_batch_end(trainer, module, {}, None, 4)
     callback.on_train_end(trainer, module)
     events = only(tmp_path).events()
     assert events[(events["split"] == "train") & (events["quantity"] == "loss")]["value"].tolist() == [2.0]
+    assert only(tmp_path).status.step == 2
 
 
 @pytest.mark.usefixtures("libraries")
 def test_a_stop_on_the_page_ends_the_fit(tmp_path: Path) -> None:
     callback = lightning_callback("lit", net="net", **told(tmp_path))
-    step = callback._recorded.step
+    steps = callback._recorded.steps
 
-    def asked(losses: Any) -> bool:
+    def asked() -> bool:
         ask(only(tmp_path).path / "control.json", stop=True)
-        return bool(step(losses))
+        return bool(steps())
 
-    callback._recorded.step = asked
+    callback._recorded.steps = asked
     assert fit(callback, *started()).should_stop
     assert only(tmp_path).status.state == "stopped"
 
@@ -134,7 +163,7 @@ def test_a_stop_on_the_page_ends_the_fit(tmp_path: Path) -> None:
 def test_an_exception_of_the_fit_marks_the_run_failed(tmp_path: Path) -> None:
     callback = lightning_callback("lit", **told(tmp_path))
     net, proximal, _ = started()
-    trainer = SimpleNamespace(is_global_zero=True, global_step=0, optimizers=[proximal], should_stop=False)
+    trainer = lightning_trainer(proximal, callback)
     callback.on_train_start(trainer, net)
     callback.on_exception(trainer, net, RuntimeError("no more memory"))
     assert only(tmp_path).status.message == "RuntimeError: no more memory"
@@ -144,8 +173,7 @@ def test_an_exception_of_the_fit_marks_the_run_failed(tmp_path: Path) -> None:
 def test_a_training_of_hugging_face_is_recorded(tmp_path: Path) -> None:
     callback = huggingface_callback("hf", **told(tmp_path))
     net, proximal, images = started()
-    args, state, control = SimpleNamespace(eval_strategy="epoch"), SimpleNamespace(), SimpleNamespace()
-    state.is_world_process_zero, control.should_training_stop = True, False
+    args, state, control = SimpleNamespace(), SimpleNamespace(is_world_process_zero=True), SimpleNamespace()
     callback.on_train_begin(args, state, control, model=net, optimizer=SimpleNamespace(optimizer=proximal))
     for _ in range(2):
         for batch, targets in images:
@@ -164,11 +192,57 @@ def test_a_training_of_hugging_face_is_recorded(tmp_path: Path) -> None:
     assert 0.5 in set(events[(events["quantity"] == "loss") & (events["split"] == "train")]["value"])
 
 
+def begun(callback: Any, net: nn.Module, proximal: Proximal) -> None:
+    state = SimpleNamespace(is_world_process_zero=True)
+    callback.on_train_begin(None, state, None, model=net, optimizer=SimpleNamespace(optimizer=proximal))
+
+
+@pytest.mark.usefixtures("libraries")
+def test_evaluations_in_the_middle_and_of_several_sets_belong_to_one_epoch(tmp_path: Path) -> None:
+    callback = huggingface_callback("hf", **told(tmp_path))
+    net, proximal, _ = started()
+    begun(callback, net, proximal)
+    for value in (1.0, 2.0):
+        proximal.step()
+        callback.on_step_end(None, None, SimpleNamespace())
+        callback.on_evaluate(None, None, None, metrics={"eval_side/accuracy": value})
+    callback.on_epoch_end(None, None, None)
+    for name in "ab":  # eval_dataset={"a": …, "b": …}
+        callback.on_evaluate(None, None, None, metrics={f"eval_{name}_side/accuracy": 3.0})
+    callback.on_train_end(None, None, None)
+    run = only(tmp_path)
+    found = run.events().query("split == 'val'")[["epoch", "step", "quantity", "value"]].values.tolist()
+    assert found == [[1, 2, "accuracy", 2.0], [1, 2, "accuracy (a)", 3.0], [1, 2, "accuracy (b)", 3.0]]
+    assert (run.status.epoch, run.status.step) == (1, 2)
+    assert run.status.message == "no loss was told, so there is no curve of it"
+
+
+@pytest.mark.usefixtures("libraries")
+def test_a_training_that_ended_without_a_word_has_failed_when_the_next_one_begins(tmp_path: Path) -> None:
+    callback = huggingface_callback("hf", **told(tmp_path))
+    net, proximal, _ = started()
+    for _ in range(2):
+        begun(callback, net, proximal)
+    callback.on_train_end(None, None, None)
+    assert sorted(run.status.state for run in list_runs(tmp_path)) == ["done", "failed"]
+
+
+@pytest.mark.usefixtures("libraries")
+def test_an_example_follows_the_network_into_its_type(tmp_path: Path) -> None:
+    callback = huggingface_callback("hf", **told(tmp_path))
+    net, _, _ = started()
+    net.double()
+    groups = coupled_groups(net, torch.zeros(1, 1, 8, 8).double(), within=("body",))
+    begun(callback, net, Proximal(torch.optim.SGD(net.parameters(), 0.1), groups, GroupLasso(0.02)))
+    callback.on_train_end(None, None, None)
+    assert only(tmp_path).status.state == "done"
+
+
 @pytest.mark.usefixtures("libraries")
 def test_a_trainer_without_a_proximal_step_is_refused_by_name(tmp_path: Path) -> None:
     callback = lightning_callback("lit", **told(tmp_path))
     net, _, _ = started()
-    trainer = SimpleNamespace(is_global_zero=True, global_step=0, optimizers=[torch.optim.SGD(net.parameters(), 0.1)])
+    trainer = lightning_trainer(torch.optim.SGD(net.parameters(), 0.1), callback)
     with pytest.raises(ValueError, match="`optimizers` must hold one winnow.engine.Proximal, got 0"):
         callback.on_train_start(trainer, net)
 

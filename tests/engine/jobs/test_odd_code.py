@@ -2,6 +2,7 @@
 
 import re
 import signal
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -246,3 +247,18 @@ def test_a_process_that_is_gone_is_told(crashed: dict[str, Run], name: str, stat
     if name == "forks":
         events = crashed[name].events()
         assert not events[events["split"] == "val"].duplicated(["epoch", "task", "quantity"]).any()
+
+
+def test_a_job_starts_without_torchs_compiler() -> None:
+    code = """
+import sys, torch
+from winnow.engine.jobs.run_data import compute_alike
+from winnow.engine.tasks.surroundings import surroundings_kept
+compute_alike()
+with surroundings_kept("network"):
+    pass
+assert torch.are_deterministic_algorithms_enabled() and torch.is_deterministic_algorithms_warn_only_enabled()
+assert "torch._dynamo" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 import math
 import re
+import resource
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.engine.own_loop import TASKS, Images, Net, own_loop
-from winnow.engine import GroupLasso, Proximal, input_groups, record
+from winnow.engine import Counts, GroupLasso, Kept, Proximal, Targeted, coupled_groups, input_groups, record
 from winnow.engine.jobs import recording
 from winnow.engine.jobs.restore import restored_network
 from winnow.engine.jobs.writer import ResultWriter
@@ -56,6 +57,12 @@ def test_it_is_a_run_folder_like_any_other(mine: tuple[Run, Net, Proximal]) -> N
     assert len(run.table("groups")) == len(groups)
     assert run.spec.penalty.groups == "coupled"
     assert run.spec.optimiser.optimiser == "adamw"
+
+
+def test_losses_belong_to_the_epoch_of_their_steps(mine: tuple[Run, Net, Proximal]) -> None:
+    rows = mine[0].events().query("split == 'train'")
+    assert set(zip(rows["epoch"], rows["step"], strict=True)) >= {(1, 1), (1, 4), (2, 8), (3, 12)}
+    assert (rows["epoch"] == (rows["step"] + 3) // 4).all()
 
 
 def test_its_network_is_there_without_its_code(mine: tuple[Run, Net, Proximal]) -> None:
@@ -255,3 +262,63 @@ def test_a_loader_that_gives_other_labels_each_time_is_refused(tmp_path: Path) -
     run, *_ = own_loop(tmp_path, epochs=2, loader=Chance(4))
     losses = run.events().query("split == 'val' and quantity == 'loss' and task == 'side'")["value"].tolist()
     assert [math.isnan(loss) for loss in losses] == [False, False, True]
+
+
+class Words(nn.Module):
+    """Tokens by name, as transformers have them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.rnn, self.head = nn.Embedding(9, 6), nn.LSTM(6, 5, batch_first=True), nn.Linear(5, 2)
+
+    def forward(self, words: Tensor) -> dict[str, Tensor]:
+        return {"kind": self.head(self.rnn(self.words(words))[0][:, -1])}
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_network_of_words_is_recorded_with_its_network(tmp_path: Path, named: bool) -> None:
+    net, words = Words(), torch.randint(0, 9, (2, 4))
+    example = {"words": words} if named else words
+    sgd = torch.optim.SGD(net.parameters(), 0.1)
+    proximal = Proximal(sgd, coupled_groups(net, example), GroupLasso(0.1), Kept(floor=0.3))
+    with record("words", net, example, proximal, runs=tmp_path) as run:
+        run.epoch({"kind": {"loss": 1.0}})
+    assert (run.run.status.state, run.run.status.message) == ("done", "")
+    assert run.run.spec.penalty.floor == 0.3  # not that of a form's default
+    torch.testing.assert_close(restored_network(run.run, torch.device("cpu")).net(words), net.eval()(words))
+
+
+def test_a_part_of_a_layer_is_refused_and_a_strength_of_torch_is_a_number(tmp_path: Path) -> None:
+    net, example = Net(), torch.rand(1, 1, 8, 8)
+    sgd, groups = torch.optim.SGD(net.parameters(), 0.1), input_groups(net)
+    part = Proximal(sgd, [group for group in groups if group.channel != 3], GroupLasso(0.1))
+    with pytest.raises(ValueError, match=r"all channels of a layer or none to be recorded, got 7 of 8 of body\.3"):
+        record("mine", net, example, part, runs=tmp_path)
+    whole = Proximal(sgd, groups, GroupLasso(torch.tensor(0.1)))
+    with record("mine", net, example, whole, runs=tmp_path) as run:
+        run.epoch({})
+    assert run.run.status.state == "done"
+
+
+def test_a_target_that_is_missed_or_cannot_be_met_is_said(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net, example = Net(), torch.rand(1, 1, 8, 8)
+    proximal = Proximal(torch.optim.SGD(net.parameters(), 0.1), input_groups(net), GroupLasso(0.0), Kept(floor=0.9))
+    counts = Counts(net, proximal.banks, {})
+    controller = Targeted(proximal, 1e-3, counts, "group", 50.0, warm_up=0, refit_from=9)
+    with record("mine", net, example, proximal, runs=tmp_path, controller=controller) as run:
+        assert "cannot be met: with a floor of 0.9 at most" in run.run.status.message
+    assert "not met: 0.0 of 50 % of the groups are zero" in run.run.status.message
+
+
+def test_a_disk_that_is_full_at_the_end_is_said(tmp_path: Path) -> None:
+    net, example = Net(), torch.rand(1, 1, 8, 8)
+    proximal = Proximal(torch.optim.SGD(net.parameters(), 0.1), input_groups(net), GroupLasso(0.1))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(OSError, match="too large"), record("mine", net, example, proximal, runs=tmp_path) as run:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))  # bytes: less than the checkpoint has
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert run.run.status.state == "failed"
+    assert run.run.status.message.startswith("OSError: [Errno 27] File too large")

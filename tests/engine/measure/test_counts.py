@@ -1,8 +1,14 @@
 """Parameters and MACs by hand, functions and tied weights included."""
 
+import warnings
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
@@ -10,6 +16,8 @@ from tests.engine.pruning.test_compact import silenced
 from winnow.engine.graph.calls import Call
 from winnow.engine.measure.counts import cost, layer_macs, macs, parameters, sparsity_table, weight_macs
 from winnow.engine.pruning import compact
+from winnow.engine.sparsity.counts import Counts
+from winnow.engine.sparsity.groups import banks, input_groups
 
 
 class Functional(nn.Module):
@@ -89,3 +97,23 @@ def test_counting_leaves_the_model_as_it_was():
     layer_macs(net, torch.randn(3, 1, 4, 4))
     assert net.training
     assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
+
+
+def test_macs_go_by_the_names_inside_a_wrapper_and_shards_are_refused(tmp_path: Path) -> None:
+    net, x = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)), torch.randn(2, 4)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            wrapped = nn.parallel.DistributedDataParallel(net)
+            assert layer_macs(wrapped, x) == layer_macs(net, x) == {"0": 12.0, "1": 6.0}
+            assert cost(wrapped, x).equals(cost(net, x))
+            assert sparsity_table(wrapped, x).equals(sparsity_table(net, x))
+            found = banks(input_groups(wrapped))
+            assert Counts(wrapped, found, layer_macs(net, x)).without_macs == []
+            sharded = fully_shard(nn.Sequential(nn.Linear(4, 3)), mesh=init_device_mesh("cpu", (1,)))
+            for count in (layer_macs, macs, cost):
+                with pytest.raises(ValueError, match="`model` must hold whole parameters, got a fully sharded model"):
+                    count(sharded, x)
+    finally:
+        torch.distributed.destroy_process_group()

@@ -1,10 +1,12 @@
 """The counts agrees with zeros that are counted one by one."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
-from winnow.engine.sparsity.counts import Counts
+from winnow.engine.sparsity.counts import Counts, share_alive
 from winnow.engine.sparsity.groups import Axis, Group, banks, input_groups
 
 
@@ -35,3 +37,28 @@ def test_percent_counts_an_entry_once_where_two_groups_hold_it():
         bank.scale_(mask.float())
     zeros = sum(int((layer.weight == 0).sum()) for layer in net)
     assert counts.percent("parameter", alive) == pytest.approx(100 * zeros / 35)
+
+
+def test_banks_of_a_copy_are_refused():
+    net = nn.Sequential(nn.Linear(3, 5))
+    with pytest.raises(ValueError, match="`banks` must be those of `model`, got weights of another one in 0"):
+        Counts(copy.deepcopy(net), banks(input_groups(net)), {"0": 15.0})
+
+
+def test_macs_of_a_module_are_no_macs_of_its_weights_where_it_has_several():
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Parameter(torch.ones(5, 3)), nn.Parameter(torch.ones(2, 5))
+
+    net = nn.Sequential(Two())
+    groups = [Group(name, i, "input", (Axis(own, 1),)) for name, own in net.named_parameters() for i in range(3)]
+    assert Counts(net, banks(groups), {"0": 25.0}).without_macs == ["0", "0"]
+    assert Counts(net, banks(groups), {"0.a": 15.0, "0.b": 10.0}).without_macs == []
+
+
+def test_share_alive_leaves_out_channels_that_are_no_groups():
+    net = nn.Linear(4, 2)
+    found = banks(input_groups(net)[:2])
+    found[0].scale_(torch.tensor([0.0, 1.0, 1.0, 1.0]))
+    assert share_alive(found, [bank.norms() for bank in found]) == 0.5

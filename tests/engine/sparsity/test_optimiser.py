@@ -419,3 +419,13 @@ def test_the_penalty_of_what_is_frozen_altogether_is_zero() -> None:
     proximal = Proximal(SGD(net.parameters(), 0.1), input_groups(net), GroupLasso(0.1))
     net.requires_grad_(False)
     assert float(proximal.value()) == 0
+
+
+def test_a_state_of_parameters_in_another_order_is_refused() -> None:
+    net = _two()
+    proximal = Proximal(Adam(net.parameters()), input_groups(net), LASSO)
+    net(torch.randn(4, 6)).square().mean().backward()
+    proximal.step()
+    other = Proximal(Adam(list(net.parameters())[::-1]), input_groups(net), LASSO)
+    with pytest.raises(ValueError, match="the same parameters in the same order, got exp_avg of shape"):
+        other.load_state_dict(proximal.state_dict())

@@ -1,12 +1,13 @@
 """The proximal operators are the minimisers that they claim to be, and the conditions hold where they should."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from winnow.engine.sparsity.groups import Axis, Bank, Group, banks, input_groups
+from winnow.engine.sparsity.groups import Axis, Bank, Group, Joint, banks, input_groups
 from winnow.engine.sparsity.penalties import L1, GroupLasso, GroupMCP, SparseGroupLasso
 
 SEEDS = st.integers(0, 10_000)
@@ -128,6 +129,20 @@ def test_prox_keeps_the_floor(name: str):
     torch.testing.assert_close(after[strongest], before[strongest])
 
 
+@pytest.mark.parametrize("joined", [False, True])
+@pytest.mark.parametrize("name", ALL)
+def test_a_channel_that_is_no_group_fills_no_floor(name: str, joined: bool):
+    torch.manual_seed(0)
+    first, second = (banks(input_groups(nn.Linear(6, 4))[:3])[0] for _ in range(2))
+    for bank in (first, second):
+        bank.floor = 2
+        bank.scale_(torch.tensor([1.0, 1, 1, 9, 9, 9]))  # the others are larger
+    whole = Joint([first, second]) if joined else first
+    wanted = [int(place) for place in first.norms()[:3].topk(2).indices]
+    after = ALL[name](100.0, "size").prox_(whole, torch.tensor(1.0))[:6]
+    assert sorted(after[:3].nonzero().flatten().tolist()) == sorted(wanted)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_prox_keeps_the_radius(name: str):
     bank = bank_of(layer_of(0))
@@ -178,6 +193,13 @@ def test_firmness_below_one_is_a_group_that_stays_dead(name: str):
 def test_a_strength_that_is_no_strength_is_refused(name: str, strength: float):
     with pytest.raises(ValueError, match="`strength` must be"):
         ALL[name](strength, "size")
+
+
+def test_a_strength_of_torch_or_numpy_is_a_number():
+    for number in (torch.tensor(0.5), torch.tensor([0.5]), np.float64(0.5)):
+        assert type(GroupLasso(number).strength) is float
+    with pytest.raises(ValueError, match="`strength` must be a finite number"):
+        GroupLasso(torch.ones(2))
 
 
 def test_numbers_out_of_range_are_refused():

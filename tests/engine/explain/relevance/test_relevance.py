@@ -1,5 +1,7 @@
 """Relevance is what it says: the first-order effect of a cell, for this reader alone, with an interval over images."""
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -232,6 +234,16 @@ def _target(field: Field) -> torch.Tensor:
     return torch.randint(0, max(len(field.classes), 2), (3, 5, 5) if field.dense else (3,))
 
 
+WAYS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "detach": torch.Tensor.detach,
+    "round": torch.round,
+    "sign": torch.sign,
+    "down": lambda y: torch.div(y, 0.5, rounding_mode="floor"),
+    "past": lambda y: y + (y.round() - y).detach(),
+    "both": lambda y: y + y.round(),
+}
+
+
 class Stopping(nn.Module):
     """Two layers that both outputs depend on; `way` is what lies between them."""
 
@@ -243,7 +255,7 @@ class Stopping(nn.Module):
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.way != "no_grad"):
             y = self.a(x)
-        y = {"detach": y.detach(), "checkpoint": y}.get(self.way, y)
+        y = WAYS.get(self.way, lambda given: given)(y)
         if self.way == "checkpoint":
             y = torch.utils.checkpoint.checkpoint(torch.tanh, y, use_reentrant=True)
         y = self.b(y)
@@ -261,6 +273,18 @@ def test_a_layer_that_no_gradient_reaches_is_left_out_by_name(way: str):
     with pytest.raises(NotAttributableError, match="got 'a': outputs depend on it"):
         relevance(Stopping(way), GIVEN, layers=["a"])
     assert set(relevance(Stopping(""), GIVEN)["layer"]) == {"a", "b"}
+
+
+@pytest.mark.parametrize("way", ["round", "sign", "down"])
+def test_a_layer_before_steps_is_left_out_by_name(way: str):
+    with pytest.warns(UserWarning, match="a: outputs depend on it through steps alone"):
+        frame = relevance(Stopping(way), GIVEN)
+    assert set(frame["layer"]) == {"b"}
+
+
+@pytest.mark.parametrize("way", ["past", "both"])
+def test_steps_that_a_gradient_passes_leave_nothing_out(way: str):
+    assert set(relevance(Stopping(way), GIVEN)["layer"]) == {"a", "b"}
 
 
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
