@@ -16,7 +16,7 @@ import streamlit as st
 
 from winnow.dashboard.canvas.components import HERE, script
 from winnow.dashboard.shared import address
-from winnow.dashboard.shared.address import EXPLANATION, OTHER, PRUNING, RUN, STUDY
+from winnow.dashboard.shared.address import EXPLANATION, OTHER, PRESENT, PRUNING, RUN, STUDY
 from winnow.dashboard.shared.choosing import completed, going
 from winnow.dashboard.shared.damage import guarded_page, unreadable_root
 from winnow.dashboard.shared.entries import keep_entries
@@ -57,7 +57,7 @@ ENTRIES = {
 }
 GOING = "going"
 LOOK = 5.0  # seconds between two looks at a folder that cannot be read
-PRESENT, SLIDES = "present", "winnow.dashboard.pages.report.slides"
+SLIDES = "winnow.dashboard.pages.report.slides"
 _history = st.components.v2.component("winnow_history", html="<span></span>", js=script("history.js"))
 _zoom = st.components.v2.component("winnow_zoom", html="<span></span>", js=script("zoom.js"))
 _skip = st.components.v2.component(

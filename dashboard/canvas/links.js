@@ -9,7 +9,7 @@ const RESTING = "[data-testid=stApp][data-test-script-state=notRunning]"
 const LOOK = 250 // ms between two looks
 const SOON = 4 // looks after which a page at rest has lost the click
 const LATE = 16 // looks after which any page has
-const TRIES = 3
+const TRIES = 8 // for six seconds: longer than the server takes an address that was just left for a late one
 
 /** Return whether a location is where a link leads to, or there with more said in the address. */
 export function reached(link, at) {

@@ -25,6 +25,7 @@ RUN, OTHER, STUDY = "run", "other", "study"  # the run, the one it is compared w
 PRUNING, EXPLANATION, SENSITIVITY = "pruning", "explanation", "sensitivity"  # of the run
 LAYER, CHANNEL, KIND = "layer", "channel", "kind"  # the selected cell, see dashboard.frames.cells
 TASK = "task"
+PRESENT = "present"  # "1": as slides
 LINKED = (
     RUN,
     OTHER,
@@ -60,6 +61,9 @@ class _Standing:
     left: tuple[tuple[Mapping[str, str], float], ...] = ()
 
     def just_left(self, said: Mapping[str, str]) -> bool:
+        """Return whether an address was left within `LATE`; slides are asked for by a link to the page itself."""
+        if said.get(PRESENT) != self.says.get(PRESENT):
+            return False
         return any(address == said and time.monotonic() - moment < LATE for address, moment in self.left)
 
 
@@ -116,10 +120,11 @@ def complete(values: Mapping[str, str]) -> None:
 
 def change(changes: Named) -> None:
     """Write the changes to the address, None for what goes, and draw the page again; nothing where nothing changes."""
-    after = {name: value for name, value in {**whole(), **changes}.items() if value is not None}
-    if after != whole():
+    before = whole()
+    after = {name: value for name, value in {**before, **changes}.items() if value is not None}
+    if after != before:
         st.session_state.pop(COMPLETED, None)
-        _stand(after)
+        _stand(after, before)
         st.query_params.from_dict(after)
         st.rerun()
 
@@ -186,12 +191,12 @@ def tabs(name: str, titles: Sequence[str]) -> Sequence[Any]:
     return st.tabs(titles, **following(name, titles, titles[0]))
 
 
-def _stand(after: Mapping[str, str]) -> None:
-    """Stand at another address of the same page."""
+def _stand(after: Mapping[str, str], before: Mapping[str, str]) -> None:
+    """Stand at another address of the same page; the browser may have the one before as it was asked, or completed."""
     standing, now = st.session_state.get(STANDING), time.monotonic()
     if isinstance(standing, _Standing):
-        left = (*(pair for pair in standing.left if now - pair[1] < LATE), (standing.says, now))
-        st.session_state[STANDING] = replace(standing, says=after, left=left)
+        known = [pair for pair in standing.left if now - pair[1] < LATE]
+        st.session_state[STANDING] = replace(standing, says=after, left=(*known, (standing.says, now), (before, now)))
 
 
 def _went_back() -> bool:

@@ -97,6 +97,7 @@ def _standing() -> None:
     from winnow.dashboard.shared import address
 
     address.arrive(st.session_state.get("page", "groups"))
+    address.complete(st.session_state.get("more", {}))
     size = address.segments("size", "Size", {1: "one", 2: "two"}, 1)
     st.text(f"size: {size}")
     st.button("leave", key="leave", on_click=lambda: st.session_state.update(page="train"))
@@ -133,6 +134,32 @@ def test_arrive_takes_an_address_that_was_left_long_ago(monkeypatch: pytest.Monk
 
 def test_arrive_takes_the_same_address_for_another_page() -> None:
     assert _left().button(key="leave").click().run().text[0].value == "size: 1"
+
+
+def test_arrive_does_not_take_an_address_that_was_completed_and_left() -> None:
+    page = AppTest.from_function(_standing, default_timeout=30)
+    page.session_state["more"] = {"run": "a"}
+    page.run().segmented_control(key="size").set_value(2).run()
+    assert dict(page.query_params) == {"run": "a", "size": "2"}
+    del page.query_params["size"]  # what the browser wrote in place of no address at all
+    assert page.run().text[0].value == "size: 2"
+
+
+def test_arrive_takes_the_slides_that_were_just_left() -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from winnow.dashboard.shared import address
+
+        address.arrive("report")
+        st.text(str(address.requested().get(address.PRESENT)))
+        st.button("leave", key="leave", on_click=lambda: address.change({address.PRESENT: None}))
+
+    page = AppTest.from_function(script, default_timeout=30)
+    page.query_params["present"] = "1"
+    assert page.run().button(key="leave").click().run().text[0].value == "None"
+    page.query_params["present"] = "1"
+    assert page.run().text[0].value == "1"
 
 
 def test_arrive_takes_an_address_that_is_new() -> None:
