@@ -1,6 +1,6 @@
-import { arrive } from "./links.js"
-
 // Keeps the browser's history true: one entry a click, none lost by a page that is drawn late.
+
+import { arrive } from "./links.js"
 
 // Streamlit writes the address of a page when its first message arrives. Who has gone back meanwhile is elsewhere by
 // then: the late page would add an entry there, which ends the way forward. So after a step through the history, an
