@@ -117,9 +117,11 @@ def _traced(net: nn.Module, example: Tensor) -> ChannelGraph:
     """Return the channel graph; raise `ValueError` where the network's code does not take the example."""
     try:
         return trace(net, example)
-    except ValueError:  # it says itself what does not fit
-        raise
-    except Exception as error:
+    except Exception as raised:
+        networks_own = type(raised) is ValueError and isinstance(raised.__cause__, RuntimeError)
+        error = raised.__cause__ if networks_own and raised.__cause__ else raised
+        if isinstance(error, ValueError):  # it says itself what does not fit
+            raise
         kind, line = str(example.dtype).removeprefix("torch."), users_line(error)
         raise ValueError(
             f"`example` must be an input that the network takes, {kind} of shape {tuple(example.shape)}, got "
