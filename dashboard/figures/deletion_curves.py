@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.style import NEUTRAL, Style, empty, panels, shortened
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, of_all, panels, shortened
 
 MOST_LAYERS = 12
 COLUMNS = 4
@@ -18,7 +18,7 @@ READING = (
 
 
 def deletion_curves(frame: pd.DataFrame, layers: Sequence[str], look: Style) -> go.Figure:
-    """Draw `frame` (layer, order, fraction, loss_change, low, high); of many layers, those evenly spread in depth."""
+    """Draw `frame` (layer, order, fraction, loss_change, low, high); of many layers, those evenly spread in depth, which is said."""
     known = [name for name in layers if (frame["layer"] == name).any()]
     if not known:
         return empty("No channels have been removed together yet.", height=300)
@@ -38,6 +38,8 @@ def deletion_curves(frame: pd.DataFrame, layers: Sequence[str], look: Style) -> 
     figure.update_xaxes(tickformat=".0%", range=[-0.03, 1.03], dtick=0.25)
     figure.update_yaxes(exponentformat="power", nticks=5, tickfont={"size": 11})
     figure.update_xaxes(title_text="removed", row=rows)
+    if part := of_all(len(drawn), len(known), "layers, evenly spread"):
+        figure.update_xaxes(title_text=f"removed{part}", row=rows, col=2)  # it is wider than a panel
     figure.update_yaxes(title_text="rise of the loss", col=1, title_font={"size": 11})
     return figure
 
