@@ -18,7 +18,10 @@ READING = (
 
 
 def deletion_curves(frame: pd.DataFrame, layers: Sequence[str], look: Style) -> go.Figure:
-    """Draw `frame` (layer, order, fraction, loss_change, low, high); of many layers, those evenly spread in depth, which is said."""
+    """Draw `frame` (layer, order, fraction, loss_change, low, high).
+
+    Of many layers, `MOST_LAYERS` are drawn, evenly spread in depth, which is said.
+    """
     known = [name for name in layers if (frame["layer"] == name).any()]
     if not known:
         return empty("No channels have been removed together yet.", height=300)
