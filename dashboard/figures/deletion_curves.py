@@ -40,9 +40,10 @@ def deletion_curves(frame: pd.DataFrame, layers: Sequence[str], look: Style) -> 
     figure.update_layout(showlegend=True, legend={"y": 1 + 0.14 / rows}, margin={"t": 66})
     figure.update_xaxes(tickformat=".0%", range=[-0.03, 1.03], dtick=0.25)
     figure.update_yaxes(exponentformat="power", nticks=5, tickfont={"size": 11})
-    figure.update_xaxes(title_text="removed", row=rows)
-    if part := of_all(len(drawn), len(known), "layers, evenly spread"):
-        figure.update_xaxes(title_text=f"removed{part}", row=rows, col=2)  # it is wider than a panel
+    part = of_all(len(drawn), len(known), "layers, evenly spread")  # wider than a panel: below one in the middle
+    figure.update_xaxes(title_text="removed<br> " if part else "removed", title_font={"size": 11}, row=rows)
+    if part:
+        figure.update_xaxes(title_text=f"removed{part}", row=rows, col=2)
     figure.update_yaxes(title_text="rise of the loss", col=1, title_font={"size": 11})
     return figure
 

@@ -54,7 +54,7 @@ def badge(frame: pd.DataFrame) -> tuple[Colour, str]:
         medians[name] for name in ("rank_correlation", "share_correlation") if medians[name] == medians[name]
     ]
     if not correlations:
-        return "grey", f"{text}; not compared with ablation"
+        return "grey", f"{text}; no correlation with ablation is known"
     least = min(correlations)
     colour: Colour = "green" if least >= GOOD else "amber" if least >= FAIR else "red"
     unspecific = abs(medians["head_randomisation"]) > GONE
