@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from winnow.dashboard.figures.cell_points import HOVER, RING, carried
-from winnow.dashboard.figures.style import GRID, NEUTRAL, SMALLER, Style, empty, escaped, panels, shortened
+from winnow.dashboard.figures.style import GRID, NEUTRAL, SMALLER, Style, empty, escaped, of_all, panels, shortened
 from winnow.dashboard.frames.cells import Cell
 from winnow.engine.explain.usage import JOIN
 
@@ -30,21 +30,40 @@ def circuit_lanes_figure(
     layers: Sequence[str],
     selected: Cell | None = None,
 ) -> go.Figure:
-    """Draw `lanes` and `nodes` (dashboard.frames.circuits); `layers` are those in which a channel can be selected."""
+    """Draw `lanes` and `nodes` (dashboard.frames.circuits); `layers` are those in which a channel can be selected.
+
+    Of a deeper network `MOST_LAYERS` layers are drawn, evenly spread from the input to the heads, which is said.
+    """
     if lanes.empty:
         return empty("The circuits are drawn once they are found.")
-    drawn = lanes[lanes["depth"] < MOST_LAYERS]
+    depths = np.unique(lanes["depth"])
+    kept = depths[np.unique(np.linspace(0, len(depths) - 1, min(len(depths), MOST_LAYERS)).round().astype(int))]
+    drawn, nodes = _side_by_side(lanes, kept), _side_by_side(nodes, kept)
     middles = _middles(drawn, tasks)
     figure = panels(height=180 + 60 * max(len(middles), 4))
     for name, middle in middles.items():
         _band(figure, drawn[drawn["tasks"] == name], middle, _look(name, tasks, looks))
     for name, middle in middles.items():
-        own = nodes[(nodes["tasks"] == name) & (nodes["depth"] < MOST_LAYERS)]
+        own = nodes[nodes["tasks"] == name]
         _marks(figure, _spread(own, drawn[drawn["tasks"] == name], middle), _look(name, tasks, looks), layers)
     if selected is not None:
         _ring(figure, nodes, selected, middles)
     figure.update_layout(showlegend=True, clickmode="event")
     figure.update_yaxes(showticklabels=False, showgrid=False)
+    _name_layers(figure, drawn)
+    part = of_all(len(kept), len(depths), "layers, evenly spread")
+    part += of_all(len(middles), drawn["tasks"].nunique(), "sets of tasks, the largest")
+    figure.update_xaxes(title_text=part.removeprefix("<br>"))
+    return figure
+
+
+def _side_by_side(frame: pd.DataFrame, kept: np.ndarray) -> pd.DataFrame:
+    """Return the rows of the layers that are drawn, the depth counted over these: no gap is left by the others."""
+    own = frame[frame["depth"].isin(kept)]
+    return own.assign(depth=np.searchsorted(kept, own["depth"].to_numpy()))
+
+
+def _name_layers(figure: go.Figure, drawn: pd.DataFrame) -> None:
     names = drawn.drop_duplicates("depth")[["depth", "layer"]]
     last = drawn["depth"].max()
     heads = drawn.loc[drawn["depth"] == last, "layer"].nunique() > 1
@@ -52,7 +71,6 @@ def circuit_lanes_figure(
         "heads" if heads and depth == last else escaped(shortened(str(name), 22)) for depth, name in names.to_numpy()
     ]
     figure.update_xaxes(tickvals=names["depth"].to_numpy(), ticktext=text, tickangle=40, gridcolor=GRID)
-    return figure
 
 
 def _middles(lanes: pd.DataFrame, tasks: Sequence[str]) -> dict[str, float]:

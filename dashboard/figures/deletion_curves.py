@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.style import NEUTRAL, Style, empty, panels, shortened
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, of_all, panels, shortened
 
 MOST_LAYERS = 12
 COLUMNS = 4
@@ -18,7 +18,10 @@ READING = (
 
 
 def deletion_curves(frame: pd.DataFrame, layers: Sequence[str], look: Style) -> go.Figure:
-    """Draw `frame` (layer, order, fraction, loss_change, low, high); of many layers, those evenly spread in depth."""
+    """Draw `frame` (layer, order, fraction, loss_change, low, high).
+
+    Of many layers, `MOST_LAYERS` are drawn, evenly spread in depth, which is said.
+    """
     known = [name for name in layers if (frame["layer"] == name).any()]
     if not known:
         return empty("No channels have been removed together yet.", height=300)
@@ -37,7 +40,10 @@ def deletion_curves(frame: pd.DataFrame, layers: Sequence[str], look: Style) -> 
     figure.update_layout(showlegend=True, legend={"y": 1 + 0.14 / rows}, margin={"t": 66})
     figure.update_xaxes(tickformat=".0%", range=[-0.03, 1.03], dtick=0.25)
     figure.update_yaxes(exponentformat="power", nticks=5, tickfont={"size": 11})
-    figure.update_xaxes(title_text="removed", row=rows)
+    part = of_all(len(drawn), len(known), "layers, evenly spread")  # wider than a panel: below one in the middle
+    figure.update_xaxes(title_text="removed<br> " if part else "removed", title_font={"size": 11}, row=rows)
+    if part:
+        figure.update_xaxes(title_text=f"removed{part}", row=rows, col=2)
     figure.update_yaxes(title_text="rise of the loss", col=1, title_font={"size": 11})
     return figure
 

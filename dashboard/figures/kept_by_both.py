@@ -45,5 +45,5 @@ def kept_by_both(frame: pd.DataFrame) -> go.Figure:
         )
     figure.update_layout(barmode="stack", bargap=0.28, showlegend=True, legend={"traceorder": "normal"})
     figure.update_yaxes(**layer_axis(drawn))
-    figure.update_xaxes(title_text=f"groups [1]{left_out_layers(frame, drawn).replace('lost most', 'differ most')}")
+    figure.update_xaxes(title_text=f"groups [1]{left_out_layers(frame, drawn, 'those that differ most')}")
     return figure

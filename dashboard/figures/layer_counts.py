@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.style import COLOURS, NEAR, NEUTRAL, empty, escaped, panels, shortened
+from winnow.dashboard.figures.style import COLOURS, NEAR, NEUTRAL, empty, escaped, of_all, panels, shortened
 
 MOST_LAYERS = 60
 READING = (
@@ -54,10 +54,9 @@ def largest_layers(frame: pd.DataFrame, share: pd.Series) -> pd.DataFrame:
     return frame.loc[np.sort(kept)]
 
 
-def left_out_layers(frame: pd.DataFrame, drawn: pd.DataFrame) -> str:
-    """Say how many layers are not drawn; nothing where all are."""
-    more = len(frame) - len(drawn)
-    return f" · the {len(drawn)} layers that lost most; {more} more in the CSV" if more else ""
+def left_out_layers(frame: pd.DataFrame, drawn: pd.DataFrame, which: str = "those that lost most") -> str:
+    """Say how many of the layers are drawn, and which; nothing where all are."""
+    return of_all(len(drawn), len(frame), f"layers, {which}")
 
 
 def rows_height(layers: int) -> int:

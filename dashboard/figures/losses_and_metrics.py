@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, middled, panels, xy
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, middled, of_all, panels, xy
 from winnow.engine.runs.quantities import Metric
 
 HALF = 0.6  # of the height: below it are the titles of the second row
@@ -30,10 +30,10 @@ def losses_and_metrics(
         return empty("The first loss is recorded a tenth into the first epoch.")
     rows = 2 if any(_has(frame, task, metric) for task, metric in drawn) else 1
     below = [_title(metric) for _, metric in drawn][: len(drawn) * (rows - 1)]
-    names = [middled(task, max(12, LETTERS_ABOVE // len(drawn))) for task, _ in drawn]
+    names = _names([task for task, _ in drawn])
     figure = panels(rows, len(drawn), [*names, *below], height=240 * rows)
-    if len(drawn) < len(tasks):
-        text = f"{len(drawn)} of {len(tasks)} tasks are drawn; all are in the CSV"
+    if part := of_all(len(drawn), len(tasks), "tasks"):
+        text = part.removeprefix("<br>")
         place = {"x": 0, "xref": "paper", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 4}}
         figure.update_layout(title={"text": text, "font": {"size": 12}, **place}, margin={"t": 64})
     figure.update_annotations(font={"size": 12}, selector=lambda note: note.y < HALF)
@@ -53,6 +53,15 @@ def _has(frame: pd.DataFrame, task: str, metric: Metric) -> bool:
     return bool(own["split"].isin(("val", "constant")).any())
 
 
+def _names(tasks: Sequence[str]) -> list[str]:
+    """Return names that fit above the plots; they are numbered where two of them would be the same."""
+    length = max(12, LETTERS_ABOVE // len(tasks))
+    cut = [middled(task, length) for task in tasks]
+    if len(set(cut)) == len(cut):
+        return cut
+    return [f"{place}: {middled(task, length - 3)}" for place, task in enumerate(tasks, start=1)]
+
+
 def _title(metric: Metric) -> str:
     unit = "" if metric.unit in ("", "1") else f" [{metric.unit}]"
     return f"{metric.label}{unit} {'↑' if metric.better == 'higher' else '↓'}"
@@ -68,16 +77,21 @@ def _losses(own: pd.DataFrame, task: str, style: Style) -> list[go.Scatter]:
             mode="lines",
             line={"color": style.colour, "width": 1},
             opacity=0.65,
-            hovertemplate="epoch %{x:.1f}<br>train loss %{y:.4g}<extra></extra>",
+            hovertemplate=f"{escaped(task)}<br>epoch %{{x:.1f}}<br>train loss %{{y:.4g}}<extra></extra>",
         ),
-        _marked(val, f"{escaped(task)}, val", style, "epoch %{x:.0f}<br>val loss %{y:.4g}<extra></extra>"),
+        _marked(val, f"{escaped(task)}, val", style, _hover(task, "val loss %{y:.4g}")),
     ]
 
 
 def _metrics(own: pd.DataFrame, task: str, metric: Metric, style: Style) -> list[go.Scatter]:
     values = own[(own["split"] == "val") & (own["quantity"] == metric.name)]
-    hover = f"epoch %{{x:.0f}}<br>{escaped(metric.label)} %{{y:.4g}} {escaped(metric.unit)}<extra></extra>"
-    return [*_constant(own, metric), _marked(values, f"{escaped(task)}, {escaped(metric.label)}", style, hover)]
+    hover = _hover(task, f"{escaped(metric.label)} %{{y:.4g}} {escaped(metric.unit)}")
+    return [*_constant(own, task, metric), _marked(values, f"{escaped(task)}, {escaped(metric.label)}", style, hover)]
+
+
+def _hover(task: str, value: str) -> str:
+    """Name the whole task, as its title may be cut."""
+    return f"{escaped(task)}<br>epoch %{{x:.0f}}<br>{value}<extra></extra>"
 
 
 def _marked(frame: pd.DataFrame, name: str, style: Style, hover: str) -> go.Scatter:
@@ -93,7 +107,7 @@ def _marked(frame: pd.DataFrame, name: str, style: Style, hover: str) -> go.Scat
     )
 
 
-def _constant(own: pd.DataFrame, metric: Metric) -> list[go.Scatter]:
+def _constant(own: pd.DataFrame, task: str, metric: Metric) -> list[go.Scatter]:
     """Return the level of the constant prediction, named at its right end; nothing where it is not recorded."""
     level = own.loc[(own["split"] == "constant") & (own["quantity"] == metric.name), "value"].dropna()
     moments = own.loc[own["split"] != "constant", "at"]
@@ -110,6 +124,6 @@ def _constant(own: pd.DataFrame, metric: Metric) -> list[go.Scatter]:
             textposition="bottom left" if level.iloc[-1] >= found.max() else "top left",  # within the plot
             textfont={"color": NEUTRAL},
             line={"dash": "dash", "width": 1.5, "color": NEUTRAL},
-            hovertemplate="constant prediction: %{y:.4g}<extra></extra>",
+            hovertemplate=f"{escaped(task)}<br>constant prediction: %{{y:.4g}}<extra></extra>",
         )
     ]

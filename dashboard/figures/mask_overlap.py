@@ -29,9 +29,7 @@ def mask_overlap(frame: pd.DataFrame) -> go.Figure:
         figure.add_trace(
             _pair(own, " – ".join(escaped(middled(str(run), LETTERS_EACH)) for run in (one, other)), place)
         )
-    set_overlap_axes(figure, frame)
-    if part := of_all(len(pairs), len(every), "pairs"):
-        figure.update_xaxes(title_text=f"layer, from the input to the output{part}")
+    set_overlap_axes(figure, frame, of_all(len(pairs), len(every), "pairs"))
     return figure
 
 

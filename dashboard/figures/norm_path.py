@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.style import CIVIDIS, NEUTRAL, empty, panels
+from winnow.dashboard.figures.style import CIVIDIS, NEUTRAL, empty, of_all, panels
 
 MOST = 50  # channels
 READING = (
@@ -26,8 +26,8 @@ def norm_path(frame: pd.DataFrame) -> go.Figure:
         colour = CIVIDIS[min(place * len(CIVIDIS) // max(len(kept), 1), len(CIVIDIS) - 1)]
         figure.add_trace(_line(x, grid.loc[channel], int(channel), colour))
     figure.add_trace(_ends(x, grid.loc[kept]))
-    more = len(grid) - len(kept)
-    figure.update_xaxes(title_text=f"groups exactly zero [%]{f' · {more} more channels in the CSV' if more else ''}")
+    part = of_all(len(kept), len(grid), "channels, the largest that live")
+    figure.update_xaxes(title_text=f"groups exactly zero [%]{part}")
     figure.update_yaxes(title_text="norm of the channel's group [1]", type="log", exponentformat="power")
     return figure
 

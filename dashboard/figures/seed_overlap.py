@@ -5,7 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from winnow.dashboard.figures.overlap_axes import by_chance, set_overlap_axes
-from winnow.dashboard.figures.style import COLOURS, DASHES, MARKERS, empty, escaped, panels
+from winnow.dashboard.figures.style import COLOURS, DASHES, MARKERS, empty, escaped, of_all, panels
 from winnow.dashboard.shared.formatting import level_word
 
 MOST_ARMS = 8
@@ -19,17 +19,16 @@ READING = (
 
 
 def seed_overlap(frame: pd.DataFrame) -> go.Figure:
-    """Draw `frame` (the table `jaccard` of a study), the first eight arms of it."""
+    """Draw `frame` (the table `jaccard` of a study), the first eight arms of it, which is said."""
     if frame.empty:
         return empty("Two seeds or more of a sparse arm are needed to compare them.", height=340)
     figure = panels(height=440)
-    for place, (who, own) in enumerate(frame.groupby(ARM, sort=False)):
-        if place == MOST_ARMS:
-            break
+    arms = list(frame.groupby(ARM, sort=False))
+    for place, (who, own) in enumerate(arms[:MOST_ARMS]):
         figure.add_trace(_arm(own, _title(who), place))
         if place == 0:
             figure.add_trace(by_chance(own.groupby("depth")["chance"].mean()))
-    set_overlap_axes(figure, frame)
+    set_overlap_axes(figure, frame, of_all(min(len(arms), MOST_ARMS), len(arms), "arms"))
     return figure
 
 

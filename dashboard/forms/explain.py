@@ -48,15 +48,16 @@ def new_explanation(run: Run) -> DerivedJob | None:
         on_change="ignore",
     )
     values = field_row(ExplainSpec, ESSENTIAL, form=FORM, usual=_usual(run))
-    opened = any_entered(f"{FORM}_{name}" for name in ("layers", *ADVANCED))  # what acts is in sight
+    key = f"{FORM}_layers_{run.id}"  # another run, other layers
+    opened = any_entered((key, *(f"{FORM}_{name}" for name in ADVANCED)))  # what acts is in sight
     with st.expander("Advanced", opened, icon=":material/tune:", key=f"{FORM}_advanced"):
         about = ExplainSpec.model_fields["layers"].description
         names = [layer.name for layer in norms(run).layers]
         layers = st.multiselect(
             "Layers",
             names,
-            default=entered_options(f"{FORM}_layers", names),
-            key=f"{FORM}_layers",
+            default=entered_options(key, names),
+            key=key,
             placeholder="all layers that the tasks share",
             help=about,
             on_change="ignore",

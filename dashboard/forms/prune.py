@@ -54,12 +54,12 @@ def _what(run: Run) -> tuple[Criterion, Values]:
     if criterion != "zeros":
         with columns[1]:
             values["budget"] = field_widget(PruneSpec, "budget", USUAL_BUDGET, FORM)
-    about = PruneSpec.model_fields["tasks"].description
+    about, key = PruneSpec.model_fields["tasks"].description, f"{FORM}_tasks_{run.id}"  # another run, other heads
     values["tasks"] = columns[2].multiselect(
         "Heads to keep",
         run.spec.tasks,
-        default=entered_options(f"{FORM}_tasks", run.spec.tasks),
-        key=f"{FORM}_tasks",
+        default=entered_options(key, run.spec.tasks),
+        key=key,
         placeholder="all",
         help=about,
         on_change="ignore",

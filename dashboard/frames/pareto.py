@@ -3,7 +3,7 @@
 | function              | rows           | columns                                                                     |
 |-----------------------|----------------|-----------------------------------------------------------------------------|
 | `of_study`, `of_runs` | runs           | group, title, arm, seed, run, cost, reached: what can't be told is left out |
-|                       |                | (`undrawn_runs` of all runs says why)                                       |
+|                       |                | (`undrawn_runs`, `undrawn_members` say why)                                 |
 | `pareto_groups`       | groups of runs | group, title, arm, run (of the first seed), seeds, cost, cost_low,          |
 |                       | that differ in | cost_high, reached, low, high (95 % intervals of the means; infinite for    |
 |                       | the seed alone | one seed), front: whether none is better in both                            |
@@ -12,6 +12,7 @@ Costs: `macs` and `parameters` [1] of one image, what can be removed without cha
 [s] of the smallest batch of the newest pruning, where the machine was quiet.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,13 @@ def _why_left_out(summary: Summary, task: str, metric: Metric) -> str:
     if not np.isfinite(summary.newest.get((task, metric.name), np.nan)):
         return f"no value of {metric.label} so far, or not a finite one"
     return "cost not known"
+
+
+def undrawn_members(study: Study, points: pd.DataFrame, subset: str) -> tuple[int, Counter[str]]:
+    """Return how many runs of a study train these tasks, and of how many in which state `of_study` made no point."""
+    members = studies.study_table(study, "members")
+    own = members[members["subset"] == subset]
+    return len(own), Counter(own.loc[~own["run"].isin(points["run"]), "state"].astype(str))
 
 
 def pareto_groups(points: pd.DataFrame, higher: bool) -> pd.DataFrame:

@@ -61,6 +61,11 @@ class Summary:
         """Return one of the three sparsities [%], NaN before the first."""
         return self.newest.get((None, quantity), np.nan)
 
+    @property
+    def has_metrics(self) -> bool:
+        """Whether a metric of a task was recorded on the validation images, whatever its value."""
+        return any(task is not None and quantity != "loss" for task, quantity in self.newest)
+
     def main_metrics(self) -> dict[str, tuple[Metric, float]]:
         """Return the metric that stands for each task, and its newest value on the validation images."""
         if self.spec is None:

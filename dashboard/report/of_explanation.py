@@ -112,7 +112,8 @@ def _true(work: DerivedJob) -> ReportSection:
             _facts(work),
             _badge(work),
             [table],
-            missing="Too few channels of a layer were switched off, or none, to compare the relevance with.",
+            missing="Too few channels of a layer were switched off, or none, to compare the relevance with, or all had "
+            "the same effect.",
             command=f"winnow explain {work.run.id} --ablations 16",
             key="true",
         )

@@ -42,10 +42,7 @@ WORST_TITLES = {
     "changed": "moved",
     "changed_unit": "unit of moved",
 }
-WORST_SEEN = (
-    "For each of the first six tasks, the image that lost most: its target, and the predictions before and after the "
-    "removal."
-)
+WORST_SEEN = "For each task, the image that lost most: its target, and the predictions before and after the removal."
 HELD = "maps over pixels are not compared with ablation"
 SIDE = 128  # px of a picture; a browser enlarges it, pixel by pixel
 ANSWERS = (
@@ -148,7 +145,8 @@ def _worst(work: DerivedJob, found: who_pays.JudgedPair) -> list[Shown]:
     known, cards = maps.store(work), list[Card]()
     if known is None:
         return []
-    for task in drawn_tasks([task for task in found.tasks if task in known.tasks])[0]:
+    names, left_out = drawn_tasks([task for task in found.tasks if task in known.tasks])
+    for task in names:
         own = found.images[(found.images["task"] == task) & (found.images["lost"] > 0)]
         kept = own[own["image"].isin(known.numbers)]
         for _, row in kept.head(1).iterrows():
@@ -158,7 +156,8 @@ def _worst(work: DerivedJob, found: who_pays.JudgedPair) -> list[Shown]:
             facts = f"{row['metric']} from {measured(row['one'], unit)} to {measured(row['other'], unit)}"
             both = [("input", picture), *_values(known, task, place, picture.shape)]
             cards.append(Card(f"{task}, image {int(row['image'])}", facts, both))
-    return [Cards("worst_pictures", found.images, WORST_SEEN, cards)] if cards else []
+    reading = " ".join([WORST_SEEN, *left_out])
+    return [Cards("worst_pictures", found.images, reading, cards)] if cards else []
 
 
 def half_of(attribution: pictures.Array) -> pictures.Array:

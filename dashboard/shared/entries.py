@@ -34,7 +34,8 @@ def keep_entries() -> None:
 def entered(key: str, usual: Value, possible: Callable[[Value], bool] = lambda _: True) -> Value:
     """Return what the widget `key` starts with, `usual`; what was entered before is put back into it, where `possible`.
 
-    What was entered never becomes what it starts with: a field whose default is a number cannot be emptied.
+    Were what was entered given as the default, the field could not be emptied again: Streamlit refuses that where a
+    number field has a default.
     """
     known: dict[str, _Entry] = st.session_state.setdefault(ENTRIES, {})
     if key not in known or known[key].usual != usual:
@@ -63,7 +64,9 @@ def entered_place(key: str, options: Iterable[object], usual: int = 0) -> int:
 def entered_options(key: str, options: Iterable[Value], usual: Iterable[Value] = ()) -> list[Value]:
     """Return the options that the widget `key` starts with; those chosen before are put back, as far as there are."""
     known = set(options)
-    kept: dict[str, _Entry] = st.session_state.get(ENTRIES, {})
-    if key in kept:
-        kept[key].value = [option for option in kept[key].value if option in known]
-    return entered(key, [option for option in usual if option in known])
+    start = entered(key, [option for option in usual if option in known], lambda _: False)
+    held: list[Value] = st.session_state[ENTRIES][key].value
+    there = [option for option in held if option in known]
+    if key not in st.session_state and there != start:
+        st.session_state[key] = there
+    return start

@@ -20,8 +20,9 @@ from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.quantities import Metric
 from winnow.engine.runs.run import Run
 
+NOTHING = "its relevance is 0 for every task, because its weights are zero or it is silent on these images"
 SAID = {
-    DEAD: "dead, exactly zero: no task can use it",
+    DEAD: f"dead: {NOTHING}",
     IDLE: "idle: it is alive, but no task relies on it more than on noise",
     SHARED: "shared by several tasks",
 }
@@ -123,10 +124,10 @@ def _named(widths: dict[str, int]) -> None:
 
 def _off(run: Run, work: DerivedJob, chosen: Cell, row: pd.Series | None) -> None:
     st.markdown("**Switched off**")
-    if row is not None and row["label"] == DEAD:
-        st.caption("It is exactly zero: switching it off changes no output of any task.")
-        return
     chart = explanation_figures.off_chart(work, chosen)
+    if chart.frame.empty and row is not None and row["label"] == DEAD:
+        st.caption(f"Not measured: {NOTHING}.")
+        return
     if chart.frame.empty:
         _offer(run, work, chosen)
         return

@@ -30,7 +30,7 @@ ALL = "all runs"
 COSTS: dict[pareto.Cost, str] = {"macs": "MACs", "parameters": "parameters", "latency": "latency"}
 PICKED = "run_of_a_point"
 NO_LATENCY = "A pruning measures the latency: only runs that were pruned on a quiet machine appear here."
-UNKNOWN = "Not drawn: {} {} of these tasks, which {} no value, or no known cost."
+UNKNOWN = "done, without a value or a known cost"
 MOST_NAMES = 3
 MOST_CURVES = 12  # curves
 CURVES_READING = "One curve per run, on the validation images after each epoch. Runs differ by colour and dash."
@@ -68,11 +68,13 @@ def pareto_of(study: Study) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         subset, split, cost = _subset(study), _split(study), _cost()
         wanted = _quantity(quantities(study, subset, split))
-    chart, missing = _drawing(study.path, studies.study_versions(study, "results", "delta"), wanted, cost)
     if cost == "latency":  # prunings come and go without the study's tables
         chart, missing = _made(study, wanted, cost)
+    else:
+        versions = studies.study_versions(study, "results", "delta", "members")
+        chart, missing = _drawing(study.path, versions, wanted, cost)
     if missing:
-        st.caption(UNKNOWN.format(missing, "run" if missing == 1 else "runs", "has" if missing == 1 else "have"))
+        st.caption(missing)
     _drawn(
         chart,
         f"{plain(study.spec.name)} · {plain(study.id)} · {studies.SPLIT_TITLES[split]} · tasks {plain(subset)}",
@@ -126,8 +128,11 @@ def _say_left_out(every: Sequence[Summary], known: Sequence[Summary], reasons: M
     named = {one.id for one in known}
     others = [one for one in every if one.id not in named]
     damaged = [one.name for one in others if one.spec is None]
-    elsewhere = [one.name for one in others if one.spec is not None]
-    why = {"judged on other images": elsewhere, **({"description damaged": damaged} if damaged else {}), **reasons}
+    elsewhere = [one.name for one in others if one.spec is not None and one.has_metrics]
+    unjudged = [one.name for one in others if one.spec is not None and not one.has_metrics]
+    why = {"judged on other images": elsewhere, "no metric recorded so far": unjudged, "description damaged": damaged}
+    for reason, names in reasons.items():
+        why[reason] = [*why.get(reason, []), *names]
     missing = sum(map(len, why.values()))
     if missing:
         parts = "; ".join(f"{reason}: {_named(names)}" for reason, names in why.items() if names)
@@ -179,16 +184,17 @@ def _pick(points: list[Any]) -> None:
 
 
 @latest(32)
-def _drawing(path: Path, _tables: tuple[Version, ...], wanted: Quantity, cost: pareto.Cost) -> tuple[Chart, int]:
+def _drawing(path: Path, _tables: tuple[Version, ...], wanted: Quantity, cost: pareto.Cost) -> tuple[Chart, str]:
     return _made(Study(path), wanted, cost)
 
 
-def _made(study: Study, wanted: Quantity, cost: pareto.Cost) -> tuple[Chart, int]:
-    """Draw the runs of a study; return the figure, and how many runs lack the cost or the quantity."""
+def _made(study: Study, wanted: Quantity, cost: pareto.Cost) -> tuple[Chart, str]:
+    """Draw the runs of a study; return the figure, and which runs it lacks, "" where it has all."""
     points, reached = pareto.of_study(study, wanted.reached, cost), wanted.reached
-    judged = studies.study_table(study, "results")
-    own = judged[(judged["split"] == reached.split) & (judged["subset"] == reached.subset)]
-    return _figure(points, wanted.title, reached.higher, cost), own["run"].nunique() - len(points)
+    whole, states = pareto.undrawn_members(study, points, reached.subset)
+    parts = ", ".join(f"{number} {UNKNOWN if state == 'done' else state}" for state, number in states.items())
+    said = f"Not drawn: {states.total()} of {whole} runs of these tasks: {parts}." if states else ""
+    return _figure(points, wanted.title, reached.higher, cost), said
 
 
 def _figure(points: pd.DataFrame, title: str, higher: bool, cost: pareto.Cost) -> Chart:

@@ -25,7 +25,7 @@ def runs_answer(known: Sequence[Summary]) -> Answer:
 
 def compare_answer(a: Summary, b: Summary, metrics: pd.DataFrame, groups: pd.DataFrame, differ: str) -> Answer:
     """Say how sparse A and B are, in how many metrics B is better, and how far they keep the same groups."""
-    says = f"{_zero(a, b)} {_better(metrics, differ)}{_same(groups)}"
+    says = f"{_zero(a, b)} {_better(metrics, differ) or _nothing_in_common(a, b)}{_same(groups)}"
     return Answer(says, "" if differ else "Seeds shows whether a difference is more than chance.")
 
 
@@ -43,9 +43,11 @@ def _zero(a: Summary, b: Summary) -> str:
 def _better(metrics: pd.DataFrame, differ: str) -> str:
     if differ:
         return "They were judged on different images or labels, so no metric of one is better than the other's."
+    if metrics.empty:
+        return ""
     known = metrics[np.isfinite(metrics["difference"].astype(float))]
     if known.empty:
-        return "No metric has a value in both." if len(metrics) else "They have no task and metric in common."
+        return "No metric has a value in both."
     rise = np.where(known["better"] == "higher", 1.0, -1.0) * known["difference"].astype(float)
     says = f"B is better in {int((rise > 0).sum())} of {count(len(known), 'metric')}"
     ratios = known[np.isfinite(known["gain"].astype(float))]
@@ -55,6 +57,13 @@ def _better(metrics: pd.DataFrame, differ: str) -> str:
         return f"{says}: {first['task']} {first['label']} goes from {values}."
     ends = [f"{row['task']} {row['label']} {row['gain'] + 0.0:+.1f} %" for _, row in _ends(ratios).iterrows()]
     return f"{says}: {'from ' if len(ends) > 1 else ''}{' to '.join(ends)}."
+
+
+def _nothing_in_common(a: Summary, b: Summary) -> str:
+    without = [name for name, one in (("A", a), ("B", b)) if not one.has_metrics]
+    if not without:
+        return "They have no task and metric in common."
+    return f"{joined_up(without)} {'has' if len(without) == 1 else 'have'} recorded no metric yet."
 
 
 def _ends(known: pd.DataFrame) -> pd.DataFrame:

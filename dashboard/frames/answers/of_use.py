@@ -9,7 +9,7 @@ from winnow.dashboard.frames.answers.answer import MOST_NAMED, Answer, count, jo
 from winnow.engine.explain.checks.badges import Colour
 from winnow.engine.explain.usage import DEAD, IDLE
 
-UNCHECKED = "This is not checked: too few channels of a layer were switched off, or none"
+UNCHECKED = "This is not checked: too few channels of a layer were switched off, or none, or all had the same effect"
 LEAST = 4  # channels that a layer must have in use to be named
 
 
@@ -51,7 +51,7 @@ def explain_answer(task: str, ranked: pd.DataFrame, verdict: Colour) -> Answer:
         held = "holds only in part" if verdict == "amber" else "does not hold"
         return Answer(says, f"For {task} this {held}: Against ablation shows where it fails.")
     if verdict == "grey":
-        return Answer(says, f"{UNCHECKED}: explain again with more ablations.")
+        return Answer(says, f"{UNCHECKED}. Explain again with more ablations.")
     return Answer(says, "Select a channel to see what every task loses without it.")
 
 

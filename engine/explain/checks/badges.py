@@ -40,10 +40,11 @@ def badge(frame: pd.DataFrame) -> tuple[Colour, str]:
     """Return colour and text for a part of a faithfulness frame: one method, and the layers and tasks that are shown.
 
     The rules use medians over the layers and tasks. The colour is that of the weaker of rank correlation and, with
-    several tasks, share correlation: green from 0.7, amber from 0.4, else red; grey where nothing was ablated. It is
-    amber at best where the shares correlate above 0.2 (in absolute value) after the heads were shuffled, or where in
-    more than one of twenty curves deletion by relevance harms no more than in random order. Each such curve is named in
-    the text; a layer that does more harm than good on these images causes one.
+    several tasks, share correlation: green from 0.7, amber from 0.4, else red; grey where no correlation is known: too
+    few channels of a layer were ablated, or none, or all had the same effect. It is amber at best where the shares
+    correlate above 0.2 (in absolute value) after the heads were shuffled, or where in more than one of twenty curves
+    deletion by relevance harms no more than in random order. Each such curve is named in the text; a layer that does
+    more harm than good on these images causes one.
     """
     medians = {name: median(frame, name) for name in TITLES}
     text = ", ".join(
@@ -53,7 +54,7 @@ def badge(frame: pd.DataFrame) -> tuple[Colour, str]:
         medians[name] for name in ("rank_correlation", "share_correlation") if medians[name] == medians[name]
     ]
     if not correlations:
-        return "grey", f"{text}; not compared with ablation"
+        return "grey", f"{text}; no correlation with ablation is known"
     least = min(correlations)
     colour: Colour = "green" if least >= GOOD else "amber" if least >= FAIR else "red"
     unspecific = abs(medians["head_randomisation"]) > GONE

@@ -31,7 +31,7 @@ def test_of_a_deep_network_those_are_drawn_that_lost_most_in_its_order() -> None
     assert len(names) == MOST_LAYERS
     assert names == sorted(names, key=lambda name: int(name.split()[1]))
     assert "layer 0" not in names
-    assert "20 more in the CSV" in figure.layout.xaxis.title.text
+    assert "<br>60 of 80 layers, those that lost most; all are in the CSV" in figure.layout.xaxis.title.text
 
 
 def test_two_layers_of_one_name_have_a_bar_each() -> None:

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -8,8 +10,8 @@ from winnow.engine.runs.quantities import Metric
 ERROR = Metric("abs_error", "absolute error", "m", "lower")
 
 
-def _figure(task: str = "depth", tasks: int = 1) -> go.Figure:
-    names = [task, *(f"other {i}" for i in range(1, tasks))]
+def _figure(task: str = "depth", tasks: int = 1, named: Sequence[str] = ()) -> go.Figure:
+    names = [*(named or [task]), *(f"other {i}" for i in range(1, tasks))][:tasks]
     rows = [(0.5, "train", "loss", 2.0), (1.0, "val", "loss", 1.0), (1.0, "val", "abs_error", 0.5)]
     rows += [(0.0, "constant", "abs_error", 1.5)]
     frame = pd.DataFrame(
@@ -41,7 +43,7 @@ def test_the_constant_prediction_is_a_dashed_line_with_its_name() -> None:
 def test_no_more_than_twelve_plots() -> None:
     figure = _figure(tasks=9)
     assert sum(name.startswith("xaxis") for name in figure.to_dict()["layout"]) == 2 * MOST_TASKS == 12
-    assert figure.layout.title.text == "6 of 9 tasks are drawn; all are in the CSV"
+    assert figure.layout.title.text == "6 of 9 tasks; all are in the CSV"
     assert _figure(tasks=6).layout.title.text is None
 
 
@@ -49,6 +51,12 @@ def test_long_names_of_tasks_never_cover_one_another() -> None:
     figure = _figure(task="depth_of_the_whole_room_as_seen_by_camera", tasks=6)
     assert figure.layout.annotations[0].text == "depth_…amera"
     assert _figure(task="depth_of_the_whole_room_as_seen_by_camera").layout.annotations[0].text.startswith("depth_of")
+
+
+def test_names_that_are_cut_alike_differ_and_the_hover_has_the_whole() -> None:
+    figure = _figure(tasks=6, named=["head_left_upper_pose", "head_left_lower_pose"])
+    assert [note.text for note in figure.layout.annotations[:2]] == ["1: head…pose", "2: head…pose"]
+    assert all(trace.hovertemplate.startswith("head_left_upper_pose<br>") for trace in figure.data[:4])
 
 
 def test_a_hostile_name_is_shown_as_text() -> None:

@@ -112,7 +112,7 @@ def test_of_a_deep_network_those_layers_are_drawn_that_lost_the_largest_part() -
     frame = pd.DataFrame({"layer": [f"l{i}" for i in range(80)], "shape_before": "9×9", "shape_after": "1×9"})
     figure = removed_layers(frame.assign(parameters_before=81, parameters_after=after))
     assert list(figure.data[0].x) == list(range(1, MOST_LAYERS + 1))
-    assert "20 more in the CSV" in figure.layout.xaxis.title.text
+    assert "<br>60 of 80 layers, those that lost most; all are in the CSV" in figure.layout.xaxis.title.text
 
 
 def test_what_if_has_one_chart_per_task_and_marks_where_this_pruning_stands(pruning: DerivedJob) -> None:

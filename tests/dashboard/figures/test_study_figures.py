@@ -54,7 +54,7 @@ def test_of_a_wide_layer_the_largest_channels_are_drawn(runs_root: Path) -> None
     wide = write_path(runs_root, (Layer("wide", 80, 9),))
     figure = norm_path(paths.path_norms(wide, "wide"))
     assert len(figure.data) == MOST + 1
-    assert "30 more channels" in figure.layout.xaxis.title.text
+    assert "<br>50 of 80 channels" in figure.layout.xaxis.title.text
 
 
 def test_the_order_of_death_is_a_row_per_layer(path: Study) -> None:
@@ -81,6 +81,15 @@ def test_seeds_are_held_against_chance(study: Study) -> None:
     figure = seed_overlap(study.table("jaccard"))
     assert [trace.name for trace in figure.data][:2] == ["sparse 50 %, seg", "by chance"]
     assert all(0 <= value <= 1 for trace in figure.data for value in trace.y)
+
+
+def test_of_many_arms_eight_are_drawn_which_is_said(study: Study) -> None:
+    known = study.table("jaccard")
+    own = known[known["subset"] == "seg"]
+    figure = seed_overlap(pd.concat([own.assign(arm=f"arm {place}") for place in range(12)]))
+    assert len(figure.data) == 8 + 1
+    assert figure.layout.xaxis.title.text.endswith("<br>8 of 12 arms; all are in the CSV")
+    assert "<br>" not in seed_overlap(own).layout.xaxis.title.text
 
 
 def test_the_trade_off_marks_the_front_and_carries_its_runs(study: Study) -> None:

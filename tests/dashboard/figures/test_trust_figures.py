@@ -68,6 +68,7 @@ def test_of_many_layers_twelve_are_drawn_from_the_first_to_the_last() -> None:
     titles = [note.text for note in figure.layout.annotations]
     assert len(titles) == MOST_LAYERS
     assert (titles[0], titles[-1]) == ("layer 0", "layer 39")
+    assert figure.layout.xaxis10.title.text == "removed<br>12 of 40 layers, evenly spread; all are in the CSV"
 
 
 def test_shares_start_at_one_before_anything_is_shuffled() -> None:

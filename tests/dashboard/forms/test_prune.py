@@ -47,7 +47,7 @@ def test_what_is_entered_is_what_is_done(make_stored_run: MakeRun, end_workers: 
     page.number_input(key="prune_budget").set_value(70.0)
     page.selectbox(key="prune_budget_of").set_value("parameter")
     page.number_input(key="prune_floor").set_value(0.1)
-    page.multiselect(key="prune_tasks").set_value(["seg"])
+    page.multiselect(key=f"prune_tasks_{run.id}").set_value(["seg"])
     page.selectbox(key="prune_repair").set_value("both")
     page.number_input(key="prune_refit_epochs").set_value(3)
     page.number_input(key="prune_distillation").set_value(0.25)
@@ -85,14 +85,15 @@ def test_a_budget_of_all_is_refused(make_stored_run: MakeRun) -> None:
 
 
 def test_every_leaf_of_the_spec_has_a_widget(make_stored_run: MakeRun) -> None:
-    page = _form(make_stored_run())
+    run = make_stored_run()
+    page = _form(run)
     drawn = _drawn(page)
     for criterion in ("norm", "relevance"):
         page.segmented_control(key="prune_criterion").set_value(criterion).run()
         drawn |= _drawn(page)
     by_analysis = ("sensitivity", "tolerance")  # offered once there is an analysis: tests of pages/test_sensitivity.py
     leaves = {name for name in PruneSpec.model_fields if name not in ("kind", "format_version", *by_analysis)}
-    assert {f"prune_{name}" for name in leaves} <= drawn
+    assert {f"prune_{name}" for name in leaves} <= {key.removesuffix(f"_{run.id}") for key in drawn}
 
 
 def test_an_optional_leaf_with_a_limit_of_its_own_is_empty_and_says_so(make_stored_run: MakeRun) -> None:

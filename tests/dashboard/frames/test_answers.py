@@ -114,6 +114,7 @@ def test_explain_counts_the_channels_that_hold_half(make_explained: Make) -> Non
     )
     assert told.says.startswith(f"{half} channels of {len(ranked)} hold half of what depth relies on")
     assert "Against ablation" in of_use.explain_answer("depth", ranked, "red").then
+    assert "or all had the same effect" in of_use.explain_answer("depth", ranked, "grey").then
     assert "no channel" in of_use.explain_answer("depth", ranked.iloc[:0], "green").says
 
 
@@ -182,6 +183,17 @@ def test_compare_gives_no_gain_between_other_images(make_run: MakeRun) -> None:
     )
     assert "different images" in apart.says
     assert "better in" not in apart.says
+
+
+def test_compare_says_which_run_has_recorded_nothing(make_run: MakeRun) -> None:
+    a, b = make_run(), make_run(epochs=2)
+    (b.path / "events.jsonl").write_bytes(b"")
+    metrics, _, differ = pairs.paired_metrics(a, b)
+    told = of_runs.compare_answer(summary(a), summary(b), metrics, pairs.paired_groups(a, b), differ)
+    assert "B has recorded no metric yet." in told.says
+    assert "in common" not in told.says
+    told = of_runs.compare_answer(summary(a), summary(a), metrics, pairs.paired_groups(a, a), differ)
+    assert "They have no task and metric in common." in told.says
 
 
 def test_path_and_study_say_their_marks_and_skip_what_has_no_value(the_path: Study, the_study: Study) -> None:

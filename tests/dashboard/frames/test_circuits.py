@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pandas as pd
 import pytest
 
 from tests.dashboard.making_explanations import write_circuits
@@ -59,6 +60,18 @@ def test_the_figure_has_a_band_per_set_and_a_ring_on_the_selected_channel(make_e
     marks = next(trace for trace in figure.data if trace.mode == "markers" and trace.name == "seg")
     assert marks.customdata[0].tolist()[:3] == ["stem", 0, 1]
     assert figure.data[-1].name == "selected"
+
+
+def test_of_a_deep_network_the_heads_are_drawn_and_what_is_left_out_is_said() -> None:
+    names = [*(f"layer {place}" for place in range(79)), "heads.seg", "heads.depth"]
+    lanes = pd.DataFrame({"layer": names, "depth": [*range(80), 79], "tasks": "seg", "size": 1, "edges": 4})
+    nodes = lanes.assign(channel=0, at=lanes["layer"])
+    figure = circuit_lanes_figure(lanes.assign(share=1.0), nodes, ["seg", "depth"], styles(TASKS), names)
+    assert figure.layout.xaxis.ticktext[0] == "layer 0"
+    assert figure.layout.xaxis.ticktext[-1] == "heads"
+    assert list(figure.layout.xaxis.tickvals) == list(range(60))
+    assert figure.layout.xaxis.title.text == "60 of 80 layers, evenly spread; all are in the CSV"
+    assert max(figure.data[1].x) == 59
 
 
 def test_without_circuits_there_is_nothing_to_draw(make_explained: Make) -> None:

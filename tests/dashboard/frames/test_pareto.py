@@ -125,6 +125,18 @@ def test_undrawn_runs(runs_root: Path) -> None:
     assert "seg is of another kind, or in another unit" in pareto.undrawn_runs(summaries(), points.iloc[:0], angle)
 
 
+def test_undrawn_members(runs_root: Path) -> None:
+    study = write_study(runs_root, subsets=["all"])
+    points = pareto.of_study(study, DELTA, "macs")
+    assert pareto.undrawn_members(study, points, DELTA.subset) == (len(points), {})
+    known = study.table("members")
+    failed = known["run"].eq(points["run"].iloc[0])
+    known = known.assign(state=known["state"].where(~failed, "failed"), run=known["run"].where(~failed, ""))
+    known.to_parquet(study.path / "tables" / "members.parquet")
+    found = pareto.undrawn_members(study, points.iloc[2:], DELTA.subset)
+    assert found == (len(points), {"failed": 1, "done": 1})
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=12), st.booleans())
 def test_the_front_is_what_no_other_beats(pairs: list[tuple[int, int]], higher: bool) -> None:
     cost, reached = (pd.Series(values, dtype=float) for values in zip(*pairs, strict=True))

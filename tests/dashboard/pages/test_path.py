@@ -94,6 +94,20 @@ def test_only_the_open_view_of_a_study_is_drawn(the_study: Study, view: str, cha
     assert len(page.get("plotly_chart")) == charts
 
 
+def test_the_trade_off_counts_the_runs_that_failed(runs_root: Path) -> None:
+    study = write_study(runs_root, subsets=["all"])
+    known = study.table("members")
+    failed = known.index == len(known) - 1  # of all tasks, as the dense run
+    known = known.assign(state=known["state"].mask(failed, "failed"), run=known["run"].mask(failed, ""))
+    known.to_parquet(study.path / "tables" / "members.parquet")
+    results = study.table("results")
+    own = results[results["run"].isin(known["run"])]
+    own.to_parquet(study.path / "tables" / "results.parquet")
+    page = _page(study=study.id, compared="Trade-off")
+    assert not page.exception
+    assert "Not drawn: 1 of 2 runs of these tasks: 1 failed." in said(page)
+
+
 def test_a_tailoring_says_which_stage_serves_which_task(runs_root: Path) -> None:
     study = write_tailoring(runs_root)
     page = _page(study=study.id)

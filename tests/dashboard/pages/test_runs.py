@@ -63,10 +63,15 @@ def test_the_trade_off_says_which_runs_it_lacks_and_why(make_whole_run: Callable
         make_whole_run(name=name)
     make_whole_run(name="untrained", tasks=["seg"])
     make_whole_run(name="elsewhere", data={"dataset": "scenes", "data_seed": 7})
+    new = make_whole_run(name="new", data={"dataset": "scenes", "data_seed": 8})
+    (new.path / "events.jsonl").write_bytes(b"")
     page = drawn("runs", runs_view="Trade-off")
     page.selectbox(key="pareto_task").set_value("depth: absolute error [m] ↓").run()
     assert not page.exception
-    assert "Not drawn: 2 of 4 runs. Judged on other images: elsewhere; no task depth: untrained." in said(page)
+    assert (
+        "Not drawn: 3 of 5 runs. Judged on other images: elsewhere; no metric recorded so far: new; "
+        "no task depth: untrained." in said(page)
+    )
 
 
 def test_a_run_that_is_a_link_is_said_not_to_be_listed(make_run: Callable[..., Run], tmp_path_factory: Any) -> None:

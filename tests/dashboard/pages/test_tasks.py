@@ -3,12 +3,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pandas as pd
 import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.making import write_checkpoint
-from tests.dashboard.making_explanations import write_circuits, write_explanation
+from tests.dashboard.making_explanations import write_circuits, write_explanation, write_frames
 from tests.dashboard.reading import said
 from tests.timing import standard_seconds
 from winnow.dashboard.shared.formatting import asked
@@ -109,7 +110,19 @@ def test_a_channel_can_be_named_as_well_as_clicked(make_explained: Make) -> None
     assert (page.query_params["layer"], page.query_params["channel"]) == ("trunk", "0")
     page.number_input(key="channel_number").set_value(5).run()
     assert page.query_params["channel"] == "5"
-    assert "exactly zero: switching it off changes no output" in said(page)
+    assert "dead: its relevance is 0 for every task" in said(page)
+    assert "Not measured: its relevance is 0 for every task" in said(page)
+    assert "exactly zero" not in said(page)
+
+
+def test_a_channel_without_relevance_shows_what_was_measured_of_it(make_explained: Make) -> None:
+    work = make_explained()
+    known = work.table("ablation")
+    own = known[(known["layer"] == "trunk") & (known["channel"] == 1)].assign(channel=5)
+    write_frames(work, {"ablation": pd.concat([known, own], ignore_index=True)})
+    page = _page(run=work.run.id, layer="trunk", channel="5")
+    assert "dead: its relevance is 0 for every task" in said(page)
+    assert [metric.label.partition(" ")[0] for metric in page.metric] == ["seg", "depth", "normals"]
 
 
 def test_a_channel_that_was_not_switched_off_can_be_in_one_job(make_explained: Make, end_workers: None) -> None:
@@ -145,7 +158,7 @@ def test_a_run_that_was_not_explained_offers_it_and_says_what_it_costs(
     page = _page(run=run.id)
     assert "half a minute" in said(page)
     page.number_input(key="explain_images").set_value(16)
-    page.multiselect(key="explain_layers").set_value(["stem"])
+    page.multiselect(key=f"explain_layers_{run.id}").set_value(["stem"])
     page.button(key="explain_submit").click().run()
     assert not page.exception
     (work,) = derived_jobs(run, "explain")

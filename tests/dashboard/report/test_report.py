@@ -18,6 +18,7 @@ from plotly.offline import get_plotlyjs
 
 from tests.dashboard.making import START, write_checkpoint, write_run, write_tables
 from tests.dashboard.making_explanations import write_explanation
+from tests.dashboard.making_judged import write_judged, write_pictures
 from tests.dashboard.making_maps import write_maps
 from tests.dashboard.making_studies import write_tailoring
 from tests.dashboard.pruning_making import write_pruning
@@ -25,7 +26,7 @@ from winnow.dashboard.frames.chosen import Pin, ReportChoice, add_pin, choose_fo
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.report import citations, of_explanation, of_images, of_run
 from winnow.dashboard.report.page import TOO_LARGE, html_page
-from winnow.dashboard.report.parts import Chapter, Figure, ReportSection, ReportTable
+from winnow.dashboard.report.parts import Cards, Chapter, Figure, ReportSection, ReportTable
 from winnow.dashboard.report.report import ReportFiles, report
 from winnow.dashboard.shared import run_figures
 from winnow.engine.cli.main import main
@@ -317,6 +318,20 @@ def test_tasks_that_are_not_drawn_are_counted() -> None:
     assert of_images.drawn_tasks(["a", "b"]) == (["a", "b"], [])
     drawn, (note,) = of_images.drawn_tasks([f"task {place}" for place in range(12)])
     assert (len(drawn), note.startswith("Drawn for the first 6 of 12 tasks")) == (6, True)
+
+
+def test_the_worst_images_are_said_to_be_of_the_tasks_that_are_drawn(
+    make_stored_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_stored_run(tasks=["depth", "seg"])
+    write_pictures(write_judged(write_pruning(run)))
+    cards = of_images.paid(run).shown[-1]
+    assert isinstance(cards, Cards)
+    assert cards.reading == of_images.WORST_SEEN
+    monkeypatch.setattr(of_images, "MOST_TASKS", 1)
+    cards = of_images.paid(run).shown[-1]
+    assert isinstance(cards, Cards)
+    assert (len(cards.cards), "Drawn for the first 1 of 2 tasks" in cards.reading) == (1, True)
 
 
 def test_half_of_a_map_lies_on_the_fewest_pixels_that_hold_it() -> None:

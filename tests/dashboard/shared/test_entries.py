@@ -78,7 +78,7 @@ def test_the_form_of_a_pruning_opens_as_it_was_left(make_stored_run: MakeRun) ->
     page.segmented_control(key="prune_criterion").set_value("norm").run()
     page.number_input(key="prune_budget").set_value(70.0)
     page.selectbox(key="prune_budget_of").set_value("parameter")
-    page.multiselect(key="prune_tasks").set_value(["seg"])
+    page.multiselect(key=f"prune_tasks_{run.id}").set_value(["seg"])
     page.text_input(key="prune_batches").set_value("1, 8")
     page.session_state["new_pruning_1"] = False
     assert not page.run().number_input
@@ -87,5 +87,36 @@ def test_the_form_of_a_pruning_opens_as_it_was_left(make_stored_run: MakeRun) ->
     assert page.segmented_control(key="prune_criterion").value == "norm"
     assert page.number_input(key="prune_budget").value == 70
     assert page.selectbox(key="prune_budget_of").value == "parameter"
-    assert page.multiselect(key="prune_tasks").value == ["seg"]
+    assert page.multiselect(key=f"prune_tasks_{run.id}").value == ["seg"]
     assert page.text_input(key="prune_batches").value == "1, 8"
+
+
+def _of_a_run() -> None:
+    import streamlit as st
+
+    from winnow.dashboard.forms.explain import new_explanation
+    from winnow.dashboard.forms.prune import new_pruning
+    from winnow.dashboard.shared.entries import keep_entries
+    from winnow.engine.runs.run import find
+
+    keep_entries()
+    new_pruning(find(st.session_state["run"]))
+    new_explanation(find(st.session_state["run"]))
+
+
+def test_what_was_chosen_of_a_run_is_there_after_a_run_that_lacks_it(make_stored_run: MakeRun) -> None:
+    both, one = make_stored_run(tasks=["depth", "seg"]), make_stored_run(tasks=["depth"])
+    page = AppTest.from_function(_of_a_run)
+    page.session_state["run"] = both.id
+    layers = page.run().multiselect(key=f"explain_layers_{both.id}").options
+    page.multiselect(key=f"prune_tasks_{both.id}").set_value(["depth", "seg"])
+    page.multiselect(key=f"explain_layers_{both.id}").set_value(layers[:1]).run()
+    page.session_state["run"] = one.id
+    page.run().run()
+    assert page.multiselect(key=f"prune_tasks_{one.id}").value == []
+    assert page.multiselect(key=f"explain_layers_{one.id}").value == []
+    page.session_state["run"] = both.id
+    page.run()
+    assert not page.exception
+    assert page.multiselect(key=f"prune_tasks_{both.id}").value == ["depth", "seg"]
+    assert page.multiselect(key=f"explain_layers_{both.id}").value == layers[:1]
