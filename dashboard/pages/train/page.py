@@ -149,5 +149,6 @@ def _survival(run: Run) -> None:
 
 def _log(run: Run) -> None:
     text = tail(run.path / "log.txt")
-    st.code(text or "The worker has not written anything yet.", language=None, height=420, wrap_lines=True)
+    nothing = "The worker has not written anything yet." if run.status.state in LIVE else "The worker wrote nothing."
+    st.code(text or nothing, language=None, height=420, wrap_lines=True)
     st.caption("The last 40 lines of log.txt in the run folder.")
