@@ -198,6 +198,28 @@ def begun(callback: Any, net: nn.Module, proximal: Proximal) -> None:
 
 
 @pytest.mark.usefixtures("libraries")
+def test_a_loss_that_is_logged_after_its_epoch_belongs_to_it(tmp_path: Path) -> None:
+    """With logging_strategy="epoch" the Trainer logs after `on_epoch_end`; else after a step, if it was skipped too."""
+    callback, (net, proximal, _) = huggingface_callback("hf", batch_size=4, **told(tmp_path)), started()
+    begun(callback, net, proximal)
+    for loss in (1.0, 2.0, 3.0):
+        proximal.step()
+        callback.on_step_end(None, None, SimpleNamespace())
+        callback.on_epoch_end(None, None, None)
+        callback.on_log(None, None, None, logs={"loss": loss})
+    callback.on_step_end(None, None, SimpleNamespace())  # the gradients were not finite
+    callback.on_log(None, None, None, logs={"loss": 4.0})
+    proximal.step()
+    callback.on_step_end(None, None, SimpleNamespace())
+    callback.on_epoch_end(None, None, None)
+    callback.on_train_end(None, None, None)
+    train = only(tmp_path).events().query("split == 'train'")
+    losses = train[train["quantity"] == "loss"][["epoch", "step", "value"]].values.tolist()
+    assert losses == [[1, 1, 1.0], [2, 2, 2.0], [3, 3, 3.0], [4, 4, 4.0]]
+    assert (train[train["quantity"] == "images_per_second"]["value"] > 0).all()  # no pace of no steps
+
+
+@pytest.mark.usefixtures("libraries")
 def test_evaluations_in_the_middle_and_of_several_sets_belong_to_one_epoch(tmp_path: Path) -> None:
     callback = huggingface_callback("hf", **told(tmp_path))
     net, proximal, _ = started()
