@@ -160,7 +160,8 @@ class Recorded:
         named: dict[str, dict[str, float]] = {}
         for name, value in found.items():
             place, slash, metric = name.removeprefix(prefix).partition("/")
-            task = next((own for own in self.tasks if place == own or place.endswith(f"_{own}")), None)
+            sets = bool(prefix)  # without one, train_<task> is no set to evaluate on
+            task = next((own for own in self.tasks if place == own or (sets and place.endswith(f"_{own}"))), None)
             if task and slash and name.startswith(prefix):
                 of = place.removesuffix(task).rstrip("_")
                 named.setdefault(task, {})[f"{metric} ({of})" if of else metric] = float(value)

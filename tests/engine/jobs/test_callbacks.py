@@ -103,10 +103,11 @@ def test_a_fit_of_lightning_is_recorded(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("libraries")
 def test_without_a_loader_the_logged_metrics_count(tmp_path: Path) -> None:
     callback = lightning_callback("lit", net="net", **told(tmp_path))
-    fit(callback, *started(), **{"side/accuracy": 81.5, "other": 3.0, "sky/depth": 1.0})
+    fit(callback, *started(), **{"side/accuracy": 81.5, "train_side/accuracy": 99.0, "sky/depth": 1.0})
     events = only(tmp_path).events()
     told_of = events[(events["split"] == "val") & (events["task"] == "side")]
-    assert told_of[["epoch", "value"]].values.tolist() == [[1, 81.5]]  # not again in the epoch that measured nothing
+    found = told_of[["epoch", "quantity", "value"]].values.tolist()
+    assert found == [[1, "accuracy", 81.5]]  # not again in the epoch that measured nothing, and not that of training
 
 
 @pytest.mark.usefixtures("libraries")
