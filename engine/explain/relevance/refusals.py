@@ -121,7 +121,7 @@ def _changes(model: nn.Module, site: Site, images: Tensor, outputs: Sequence[Ten
 
     def other(x: Tensor) -> Tensor:
         noise = torch.randn(x.shape, generator=generator).to(x)
-        return x + 2**seed * noise * (1 + x.abs().max())
+        return x + 2.0**seed * noise * (1 + x.abs().max())
 
     with frozen_model(model), site.changing(other):
         found = _numbers(model, images)
