@@ -94,6 +94,7 @@ def built_graph(model: nn.Module, passes: Passes) -> ChannelGraph:
         decisions=passes.decisions,
         contexts=passes.contexts,
         pinned=tuple(dict.fromkeys(recording.not_understood)),
+        whole_macs=tuple(recording.whole_macs),
         direct=dict(recording.direct),
         unused=passes.unused,
         notes=passes.notes,

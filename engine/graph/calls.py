@@ -5,6 +5,7 @@ counting, compaction, export and relevance take the same inputs.
 """
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from winnow.engine.graph.containers import flatten, plain_values, replaced
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.wrappers import refuse_other
+
+OF_KINDS = re.compile(r"\b(d|data)?types?\b|\bdevices?\b", re.IGNORECASE)  # an error that speaks of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +145,9 @@ def run(model: nn.Module, call: Call) -> Any:
 
 @contextmanager
 def naming_numbers(model: nn.Module, call: Call) -> Iterator[None]:
-    """Within it, an error of a model says so where its inputs are of another type or on another device than itself.
+    """Within it, an error of torch about types or devices says so where an input has those of no parameter.
+
+    Other errors pass as they are: a model may take an input of another type by design.
 
     Raises:
         ValueError: that is so.
@@ -151,21 +156,25 @@ def naming_numbers(model: nn.Module, call: Call) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        wanted, found = numbers(model.parameters()), numbers(tensor for _, tensor in call.tensors())
-        if not found or found == wanted:
+        wanted, found = _kinds_of(model.parameters()), _kinds_of(tensor for _, tensor in call.tensors())
+        if not wanted or found <= wanted or not OF_KINDS.search(str(error)):
             raise
+        now, got = ", ".join(sorted(wanted)), ", ".join(sorted(found))
         raise ValueError(
-            f"`example_inputs` must be what {type(model).__name__} takes as it is now, {wanted}, got {found}, and this "
+            f"`example_inputs` must be what {type(model).__name__} takes as it is now, {now}, got {got}, and this "
             f"error: {error}. Move them as the model was moved: example.to(device, dtype)."
         ) from error
 
 
 def numbers(tensors: Iterable[Tensor]) -> str:
     """Return the types of real numbers and where they lie, in words: float32 on cpu."""
-    kinds = {
+    return ", ".join(sorted(_kinds_of(tensors)))
+
+
+def _kinds_of(tensors: Iterable[Tensor]) -> set[str]:
+    return {
         f"{str(own.dtype).removeprefix('torch.')} on {own.device.type}" for own in tensors if own.is_floating_point()
     }
-    return ", ".join(sorted(kinds))
 
 
 def outputs(model: nn.Module, result: Any) -> list[tuple[str, Tensor]]:

@@ -13,6 +13,7 @@ from winnow.engine.graph.functions import flipped_from
 from winnow.engine.graph.grids import all_closed
 from winnow.engine.graph.operation import Operation, carriers_in, tensors_in
 from winnow.engine.graph.recording import Recording
+from winnow.engine.graph.recurrent import stays_whole
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.rules import GRIDS, WEIGHTED, rule_of
 
@@ -72,6 +73,7 @@ def _by_rule(recording: Recording, operation: Operation, effects: Effects) -> An
             reason = error.advice
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
             reason = MISFIT
+    stays_whole(recording, operation)
     if effects.whole is not None:
         args, kwargs = effects.whole()
         operation = replace(operation, carried_args=args, carried_kwargs=kwargs)

@@ -17,6 +17,7 @@ that stand in the weights now and says which channels nobody uses. All that a co
   calls that decide alike. `contexts`: where gradients are off or asked for, autocast is on, hooks run or weights are
   computed.
 - `pinned`: (place, reason) of the operations that are not understood: what they take and give stays.
+- `whole_macs`: (weight, multiply-accumulates) of the recurrent layers among them, which no channel takes along.
 - `direct`: what takes a parameter as a plain tensor, not as the weight of a layer, by the parameter's name.
 - `rewritten`: parameters that a pass writes into, as a table with `max_norm`.
 - `modes_alike`: whether training mode computes what evaluation mode does, operation by operation with all options.
@@ -71,6 +72,7 @@ class ChannelGraph:
     decisions: tuple[Decision, ...] = ()
     contexts: tuple[Context, ...] = ()
     pinned: tuple[tuple[str, str], ...] = ()
+    whole_macs: tuple[tuple[str, float], ...] = ()
     direct: Mapping[str, str] = field(default_factory=dict)
     rewritten: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()

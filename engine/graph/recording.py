@@ -42,6 +42,7 @@ class Recording:
         self.direct: dict[str, str] = {}  # what takes a parameter as a plain tensor, by the parameter's name
         self.tables: set[str] = set()  # parameters whose rows are picked by index
         self.not_understood: list[tuple[str, str]] = []
+        self.whole_macs: list[tuple[str, float]] = []  # those of pinned layers, by the name of a weight
         self._named: dict[int, str] = {}
         self._names = {id(tensor): name for name, tensor in reversed(list(model.named_parameters()))}
         self._names |= {id(tensor): name for name, tensor in reversed(list(model.named_buffers()))}

@@ -6,6 +6,7 @@ unit j of the others. A unit is constantly zero where the rows of its candidate 
 of an RNN) are zero, biases too, and it starts at zero: h = o·tanh(f·0 + i·tanh(0)) = 0, h = (1 − z)·tanh(0) + z·0 = 0.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +25,7 @@ from winnow.engine.graph.steps import Keep, Move, Zero
 
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 GATES = {"lstm": (4, 2), "gru": (3, 2), "rnn": (1, 0)}  # how many there are, and which one is the candidate
+LAYERS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 GIVEN = "its initial state is given from outside, so let it start at zero"
 
 
@@ -96,6 +98,23 @@ def recurrent_cell(recording: Recording, operation: Operation) -> Any:
     wires = Wires(source.index, tuple(r.index for r in results), states, inputs, units, gates, candidate)
     recording.steps.append(CellStep(wires, level))
     return results if isinstance(operation.result, tuple) else results[0]
+
+
+def stays_whole(recording: Recording, operation: Operation) -> None:
+    """Note the MACs of a recurrent layer or cell that is pinned: at each step, every entry of a matrix once.
+
+    They are NaN where its arguments cannot be read. Other operations have none here.
+    """
+    if operation.name.removesuffix("_cell") not in LAYERS:
+        return
+    name = f"{operation.path}.weight".lstrip(".")
+    if operation.kwargs:
+        recording.whole_macs.append((name, math.nan))
+        return
+    weights = operation.args[2:] if operation.name.endswith("_cell") else _asked(operation).weights
+    matrices = [own for own in weights if isinstance(own, Tensor) and own.dim() > 1]
+    name = next(filter(None, map(recording.name, matrices)), name)
+    recording.whole_macs.append((name, _places(recording, operation) * sum(own.numel() for own in matrices)))
 
 
 def packed_sequence(recording: Recording, operation: Operation) -> tuple[Carrier, Carrier]:

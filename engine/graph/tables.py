@@ -1,7 +1,7 @@
 """The state of a channel graph as frames: one row per channel, and what removal would save per component."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -116,22 +116,24 @@ def savings(liveness: Liveness) -> pd.DataFrame:
         row = rows[component(graph.model, name)]
         row[0] += parameter.numel()
         row[2] += parameter.numel() - _left(liveness, name, tuple(parameter.shape))
-    for product in graph.products:
-        row = rows[component(graph.model, product.weight)]
-        for place, macs in zip((1, 3, 4), product_macs(liveness, product), strict=True):
-            row[place] += macs
-    for layer in graph.depthwise:
-        row = rows[component(graph.model, layer.weight)]
-        for place, macs in zip((1, 3, 4), depthwise_macs(liveness, layer), strict=True):
-            row[place] += macs
-    for step in recurrent_uses(graph.steps):
-        row = rows[component(graph.model, step.levels[0].weight_ih)]
-        for place, macs in zip((1, 3, 4), recurrent_macs(liveness, step), strict=True):
+    for weight, counts in _uses(liveness):
+        row = rows.setdefault(component(graph.model, weight), [0, 0.0, 0, 0.0, 0.0])
+        for place, macs in zip((1, 3, 4), counts, strict=True):
             row[place] += macs
     columns = ["component", "parameters", "macs", "removable_parameters", "removable_macs", "gathered_macs"]
     frame = pd.DataFrame([[name, *row] for name, row in rows.items()], columns=columns)
     frame.loc[len(frame)] = ["total", *frame.drop(columns="component").sum()]
     return frame.astype({"parameters": int, "removable_parameters": int})
+
+
+def _uses(liveness: Liveness) -> Iterator[tuple[str, tuple[float, float, float]]]:
+    """Yield every use of a layer by a weight of it: its MACs, how many go with dead channels, and with gathers too."""
+    graph = liveness.graph
+    yield from ((product.weight, product_macs(liveness, product)) for product in graph.products)
+    yield from ((layer.weight, depthwise_macs(liveness, layer)) for layer in graph.depthwise)
+    for step in recurrent_uses(graph.steps):
+        yield step.levels[0].weight_ih, recurrent_macs(liveness, step)
+    yield from ((weight, (macs, 0.0, 0.0)) for weight, macs in graph.whole_macs)
 
 
 def component_table(model: nn.Module) -> list[str]:

@@ -74,7 +74,7 @@ class Recorded:
         self._name, self._example, self._net, self._more = name, example, net, more
         self._recorder: Recorder | None = None
         self._taken = 0  # steps of the optimiser that are not recorded yet
-        self._open = False  # whether any was recorded since the last epoch
+        self._open = False  # whether a batch was seen since the last epoch
         self._measured: dict[str, dict[str, float]] = {}
         self._warned = False
 
@@ -111,14 +111,19 @@ class Recorded:
         self._taken += 1
 
     def note(self, losses: Losses) -> None:
-        """Note losses that belong to no step of their own."""
+        """Note losses that belong to no step of their own, before their steps."""
         if self._recorder is not None:
             self._recorder.note(losses)
+
+    def logged(self, losses: Losses) -> None:
+        """Note losses after their steps: for the epoch that goes on, or the one that has just been written."""
+        if self._recorder is not None:
+            self._recorder.note(losses, late=not self._open)
 
     def steps(self) -> bool:
         """Record the steps that the optimiser has taken meanwhile; return whether the run is to stop."""
         taken, self._taken = self._taken, 0
-        self._open |= taken > 0
+        self._open = True
         try:
             for _ in range(taken if self._recorder is not None else 0):
                 self._recorder.step({})  # type: ignore[union-attr]
@@ -155,7 +160,8 @@ class Recorded:
         named: dict[str, dict[str, float]] = {}
         for name, value in found.items():
             place, slash, metric = name.removeprefix(prefix).partition("/")
-            task = next((own for own in self.tasks if place == own or place.endswith(f"_{own}")), None)
+            sets = bool(prefix)  # without one, train_<task> is no set to evaluate on
+            task = next((own for own in self.tasks if place == own or (sets and place.endswith(f"_{own}"))), None)
             if task and slash and name.startswith(prefix):
                 of = place.removesuffix(task).rstrip("_")
                 named.setdefault(task, {})[f"{metric} ({of})" if of else metric] = float(value)
@@ -249,9 +255,9 @@ class _HuggingFace:
         return control
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any) -> None:
-        """Note the loss, the mean since it was logged before."""
+        """Note the loss, the mean since it was logged before; once an epoch it is logged after the epoch's end."""
         if "loss" in (logs or {}):
-            self._recorded.note({"": float(logs["loss"])})
+            self._recorded.logged({"": float(logs["loss"])})
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Write what is known after an epoch; its evaluation may be to come."""

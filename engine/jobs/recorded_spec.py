@@ -255,11 +255,14 @@ def refuse_groups(net: nn.Module, proximal: Proximal) -> None:
             f"`proximal` must hold groups of `net`, got those of another network in {foreign[0]}. Record the network "
             "that it trains, not a copy of it; where a layer was replaced, make the groups and the optimiser again."
         )
-    if partly := [bank for bank in proximal.dense_banks if bank.count < bank.channels]:
-        raise ValueError(
-            f"`proximal` must hold all channels of a layer or none to be recorded, got {partly[0].count} of "
-            f"{partly[0].channels} of {partly[0].layer}. Leave out whole layers only."
-        )
+    for bank in proximal.dense_banks:
+        if bank.count < bank.channels:
+            raise ValueError(
+                f"`proximal` must hold all channels of a layer or none to be recorded, got {bank.count} of "
+                f"{bank.channels} of {bank.layer}. Leave that layer out: [own for own in groups if own.layer != "
+                f"{bank.layer!r}]. If you left none out, the others cannot go, as an output cannot: then take "
+                "`coupled_groups`, in which those that can go are a layer of their own."
+            )
 
 
 class HeldStrength:

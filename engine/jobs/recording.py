@@ -84,16 +84,10 @@ class Recorder:
         net, proximal = begun.graph.model, begun.proximal
         counts = Counts(net, proximal.banks, weight_macs(net, begun.example))
         self._training = Training(
-            spec=begun.spec,
-            net=net,
-            tasks=begun.tasks,
-            graph=begun.graph,
-            proximal=proximal,
-            counts=counts,
+            spec=begun.spec, net=net, tasks=begun.tasks, graph=begun.graph, proximal=proximal, counts=counts,
             controller=begun.told.get("controller") or HeldStrength(proximal),
-            balancer=Equal(tuple(begun.tasks), "parameters"),
-            device=begun.device,
-        )
+            balancer=Equal(tuple(begun.tasks), "parameters"), device=begun.device,
+        )  # fmt: skip
         self._watch = Watch(net, proximal)
         self._epoch, self._saving = 0, Seldom()
         self._losses: dict[str, list[Tensor | float]] = defaultdict(list)
@@ -129,8 +123,8 @@ class Recorder:
             write_sample(folder, self._started.sample.images, self._started.sample.targets)
         stored = write_network(folder / "weights", training, self._started.example)
         self._message = self._started.remarked(stored, self._changes.hard())
-        banks = training.proximal.dense_banks
-        NormLog(folder / "groups").begin([Layer(bank.layer, bank.channels, bank.size) for bank in banks])
+        layers = [Layer(bank.layer, bank.channels, bank.size) for bank in training.proximal.dense_banks]
+        NormLog(folder / "groups").begin(layers)
         self._report.epoch(0, self._metrics(None))
         self._clock = self._written = time.monotonic()
         self._writer.status(phase="training", message=self._message)
@@ -154,11 +148,13 @@ class Recorder:
             self._write_losses()
         self._meet_requests()
 
-    def note(self, losses: Losses) -> None:
-        """Note losses without a step, as `step` does: those of a batch that accumulates, or told after its step."""
+    def note(self, losses: Losses, late: bool = False) -> None:
+        """Note losses without a step: of a batch that accumulates, told after its step, or `late`, after its epoch."""
         self._watch.refuse_unless("open")
         for task, loss in told_losses(losses, self._training.tasks).items():
             self._losses[task].append(loss)
+        if late:
+            self._write_losses()
 
     def epoch(self, metrics: Metrics | None = None) -> None:
         """Write what is known after an epoch; `metrics` is {task: {name: value}} on validation.
@@ -212,7 +208,7 @@ class Recorder:
             (None, "strength"): training.proximal.strength,
             (None, "penalty"): float(training.proximal.value()),
         }
-        if self._images:
+        if self._images and training.step > self._at:
             pace = (training.step - self._at) * self._images / max(now - self._written, 1e-9)
             values[None, "images_per_second"] = pace
             self._writer.tick(images_per_second=pace)

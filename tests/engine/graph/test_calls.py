@@ -163,3 +163,32 @@ def test_naming_numbers_says_where_inputs_are_of_another_type() -> None:
         trace(net, torch.ones(1, 4))
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         trace(net, torch.ones(1, 5).bfloat16())
+
+
+class Sided(nn.Module):
+    """Takes a second input in double precision, by design."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor, side: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) + side.float()
+
+
+class Without(Sided):
+    """Returns nothing."""
+
+    def forward(self, x: torch.Tensor, side: torch.Tensor) -> None:  # type: ignore[override]
+        super().forward(x, side)
+
+
+def test_naming_numbers_leaves_other_errors_as_they_are() -> None:
+    side = torch.ones(1, 3).double()
+    trace(Sided(), (torch.ones(1, 4), side))
+    with pytest.raises(RuntimeError, match="^mat1 and mat2 shapes cannot be multiplied"):
+        trace(Sided(), (torch.ones(1, 5), side))
+    with pytest.raises(NotTraceable, match="an output without a tensor"):
+        trace(Without(), (torch.ones(1, 4), side))
+    with pytest.raises(ValueError, match="takes as it is now, float32 on cpu, got float64 on cpu"):
+        trace(Sided(), (torch.ones(1, 4).double(), side))

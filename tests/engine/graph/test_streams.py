@@ -10,7 +10,7 @@ from tests.engine.graph.zoo import ZOO, build
 from winnow.engine.graph.streams import stream_tables, streams
 from winnow.engine.graph.tables import savings
 from winnow.engine.graph.trace import trace
-from winnow.engine.measure.counts import layer_macs
+from winnow.engine.measure.counts import cost, layer_macs
 from winnow.engine.pruning import compact
 
 
@@ -117,6 +117,30 @@ def test_recurrent_layers_stand_there_with_their_macs(form: type[nn.Module], kin
     assert node["macs"] == pytest.approx(layer_macs(model, example)[name])
     assert savings(liveness)["macs"].iloc[-1] == pytest.approx(sum(layer_macs(model, example).values()))
     assert set(edges["target"]) == set(nodes["node"][nodes["kind"] != "input"])
+
+
+class Pinned(nn.Module):
+    """Recurrent layers that are not followed: one projects its state, the other two have a weight that is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.LSTM(INPUT, 6, proj_size=3, num_layers=2, bidirectional=True, batch_first=True)
+        self.second = nn.utils.parametrizations.weight_norm(nn.GRU(6, 5, batch_first=True), "weight_hh_l0")
+        self.cell = nn.utils.parametrizations.weight_norm(nn.RNNCell(5, 4), "weight_ih")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.cell(self.second(self.first(x)[0])[0][:, -1])
+        return found
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+def test_recurrent_layers_that_stay_have_their_macs_too() -> None:
+    model, example = Pinned(), torch.rand(3, 4, INPUT)
+    graph, found = trace(model, example), cost(model, example)
+    assert len(graph.pinned) == 3
+    expected = found.set_index("component")["macs"].to_dict()
+    assert graph.savings().set_index("component")["macs"].to_dict() == pytest.approx(expected)
+    assert graph.savings()["removable_macs"].tolist() == [0.0] * 4
 
 
 def test_removed_units_take_their_share_of_a_recurrent_layers_macs() -> None:

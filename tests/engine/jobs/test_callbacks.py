@@ -103,10 +103,11 @@ def test_a_fit_of_lightning_is_recorded(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("libraries")
 def test_without_a_loader_the_logged_metrics_count(tmp_path: Path) -> None:
     callback = lightning_callback("lit", net="net", **told(tmp_path))
-    fit(callback, *started(), **{"side/accuracy": 81.5, "other": 3.0, "sky/depth": 1.0})
+    fit(callback, *started(), **{"side/accuracy": 81.5, "train_side/accuracy": 99.0, "sky/depth": 1.0})
     events = only(tmp_path).events()
     told_of = events[(events["split"] == "val") & (events["task"] == "side")]
-    assert told_of[["epoch", "value"]].values.tolist() == [[1, 81.5]]  # not again in the epoch that measured nothing
+    found = told_of[["epoch", "quantity", "value"]].values.tolist()
+    assert found == [[1, "accuracy", 81.5]]  # not again in the epoch that measured nothing, and not that of training
 
 
 @pytest.mark.usefixtures("libraries")
@@ -195,6 +196,28 @@ def test_a_training_of_hugging_face_is_recorded(tmp_path: Path) -> None:
 def begun(callback: Any, net: nn.Module, proximal: Proximal) -> None:
     state = SimpleNamespace(is_world_process_zero=True)
     callback.on_train_begin(None, state, None, model=net, optimizer=SimpleNamespace(optimizer=proximal))
+
+
+@pytest.mark.usefixtures("libraries")
+def test_a_loss_that_is_logged_after_its_epoch_belongs_to_it(tmp_path: Path) -> None:
+    """With logging_strategy="epoch" the Trainer logs after `on_epoch_end`; else after a step, if it was skipped too."""
+    callback, (net, proximal, _) = huggingface_callback("hf", batch_size=4, **told(tmp_path)), started()
+    begun(callback, net, proximal)
+    for loss in (1.0, 2.0, 3.0):
+        proximal.step()
+        callback.on_step_end(None, None, SimpleNamespace())
+        callback.on_epoch_end(None, None, None)
+        callback.on_log(None, None, None, logs={"loss": loss})
+    callback.on_step_end(None, None, SimpleNamespace())  # the gradients were not finite
+    callback.on_log(None, None, None, logs={"loss": 4.0})
+    proximal.step()
+    callback.on_step_end(None, None, SimpleNamespace())
+    callback.on_epoch_end(None, None, None)
+    callback.on_train_end(None, None, None)
+    train = only(tmp_path).events().query("split == 'train'")
+    losses = train[train["quantity"] == "loss"][["epoch", "step", "value"]].values.tolist()
+    assert losses == [[1, 1, 1.0], [2, 2, 2.0], [3, 3, 3.0], [4, 4, 4.0]]
+    assert (train[train["quantity"] == "images_per_second"]["value"] > 0).all()  # no pace of no steps
 
 
 @pytest.mark.usefixtures("libraries")

@@ -14,7 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from tests.engine.own_loop import TASKS, Images, Net, own_loop
-from winnow.engine import Counts, GroupLasso, Kept, Proximal, Targeted, coupled_groups, input_groups, record
+from winnow.engine import (
+    Counts,
+    GroupLasso,
+    Kept,
+    Proximal,
+    Targeted,
+    coupled_groups,
+    input_groups,
+    output_groups,
+    record,
+)
 from winnow.engine.jobs import recording
 from winnow.engine.jobs.restore import restored_network
 from winnow.engine.jobs.writer import ResultWriter
@@ -286,6 +296,27 @@ def test_a_network_of_words_is_recorded_with_its_network(tmp_path: Path, named: 
     assert (run.run.status.state, run.run.status.message) == ("done", "")
     assert run.run.spec.penalty.floor == 0.3  # not that of a form's default
     torch.testing.assert_close(restored_network(run.run, torch.device("cpu")).net(words), net.eval()(words))
+
+
+class Masked(nn.Module):
+    """A network of which two channels are an output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(3, 8), nn.Linear(6, 5), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        h = self.a(x)
+        return {"mask": h[:, :2], "rest": self.c(self.b(h[:, 2:]))}
+
+
+def test_a_layer_that_only_partly_can_go_is_refused_with_advice_that_helps(tmp_path: Path) -> None:
+    net, x = Masked(), torch.rand(2, 3)
+    sgd, groups = torch.optim.SGD(net.parameters(), 0.1), output_groups(net, x)
+    with pytest.raises(ValueError, match=r"got 6 of 8 of a\. .* own\.layer != 'a'\].* take `coupled_groups`"):
+        record("mine", net, x, Proximal(sgd, groups, GroupLasso(0.1)), runs=tmp_path)
+    for better in ([own for own in groups if own.layer != "a"], coupled_groups(net, x)):
+        record("mine", net, x, Proximal(sgd, better, GroupLasso(0.1)), runs=tmp_path)
 
 
 def test_a_part_of_a_layer_is_refused_and_a_strength_of_torch_is_a_number(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """Relevance is what it says: the first-order effect of a cell, for this reader alone, with an interval over images."""
 
-from collections.abc import Callable, Mapping
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +14,6 @@ from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.objectives import Objective
 from winnow.engine.explain.relevance.probe import probe
-from winnow.engine.explain.relevance.refusals import NotAttributableError
 from winnow.engine.explain.relevance.relevance import probe_relevance, relevance
 from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.sparsity.groups import input_groups
@@ -232,69 +229,6 @@ def _target(field: Field) -> torch.Tensor:
     if field.kind == "regression":
         return torch.rand(3)
     return torch.randint(0, max(len(field.classes), 2), (3, 5, 5) if field.dense else (3,))
-
-
-WAYS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "detach": torch.Tensor.detach,
-    "round": torch.round,
-    "sign": torch.sign,
-    "down": lambda y: torch.div(y, 0.5, rounding_mode="floor"),
-    "past": lambda y: y + (y.round() - y).detach(),
-    "both": lambda y: y + y.round(),
-}
-
-
-class Stopping(nn.Module):
-    """Two layers that both outputs depend on; `way` is what lies between them."""
-
-    def __init__(self, way: str) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.a, self.b, self.way = nn.Linear(3, 4), nn.Linear(4, 4), way
-        self.heads = nn.ModuleDict({task: nn.Linear(4, 2) for task in ("one", "other")})
-
-    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.way != "no_grad"):
-            y = self.a(x)
-        y = WAYS.get(self.way, lambda given: given)(y)
-        if self.way == "checkpoint":
-            y = torch.utils.checkpoint.checkpoint(torch.tanh, y, use_reentrant=True)
-        y = self.b(y)
-        return {task: head(y) for task, head in self.heads.items()}
-
-
-_seeded = torch.Generator().manual_seed(0)
-GIVEN = [
-    (torch.randn(4, 3, generator=_seeded), {task: torch.randn(4, 2, generator=_seeded) for task in ("one", "other")})
-]
-
-
-@pytest.mark.parametrize("way", ["no_grad", "detach"])
-def test_a_layer_that_no_gradient_reaches_is_left_out_by_name(way: str):
-    with pytest.warns(UserWarning, match="a: outputs depend on it and no gradient tells"):
-        frame = relevance(Stopping(way), GIVEN)
-    assert set(frame["layer"]) == {"b"}
-    with pytest.raises(NotAttributableError, match="got 'a': outputs depend on it"):
-        relevance(Stopping(way), GIVEN, layers=["a"])
-    assert set(relevance(Stopping(""), GIVEN)["layer"]) == {"a", "b"}
-
-
-@pytest.mark.parametrize("way", ["round", "sign", "down"])
-def test_a_layer_before_steps_is_left_out_by_name(way: str):
-    with pytest.warns(UserWarning, match="a: outputs depend on it through steps alone"):
-        frame = relevance(Stopping(way), GIVEN)
-    assert set(frame["layer"]) == {"b"}
-
-
-@pytest.mark.parametrize("way", ["past", "both"])
-def test_steps_that_a_gradient_passes_leave_nothing_out(way: str):
-    assert set(relevance(Stopping(way), GIVEN)["layer"]) == {"a", "b"}
-
-
-@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
-def test_a_model_without_a_backward_pass_is_refused_by_name():
-    with pytest.raises(NotAttributableError, match="must have a backward pass, got: .*use_reentrant=False"):
-        relevance(Stopping("checkpoint"), GIVEN)
 
 
 def test_every_method_is_one_of_those_that_a_spec_can_name():
