@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from tests.engine.graph.zoo import Program, conv
 from tests.engine.pruning.test_compact import silenced
+from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.pruning import NotExact, compact
 
 MODELS = ["ours basic", "splits", "u-net"]
@@ -178,3 +179,23 @@ def test_a_model_that_writes_into_its_weights_is_left_as_it_was(name: str):
     found = compact(net, x)
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
     torch.testing.assert_close(found.model(x), net(x))
+
+
+class Keeping(nn.Module):
+    """Keeps what it made last, with its history."""
+
+    def __init__(self, kept: object) -> None:
+        super().__init__()
+        self.a, self.b, self.kept = nn.Embedding(9, 6, max_norm=0.5), nn.Linear(6, 2), kept
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(self.a(x))
+
+
+def test_a_model_that_keeps_a_result_is_copied_or_refused_by_name():
+    words, kept = torch.arange(4), torch.ones(2, requires_grad=True) * 2
+    net = Keeping(kept).eval()
+    assert torch.equal(compact(net, words).model(words), net(words))
+    assert net.kept is kept
+    with pytest.raises(NotTraceable, match=r"got `kept`, which cannot be copied \(.*drop it before"):
+        compact(Keeping([kept]), words)
