@@ -14,6 +14,7 @@ from tests.engine.graph.zoo import Program, conv
 from tests.engine.pruning.test_compact import silenced
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.pruning import NotExact, compact
+from winnow.engine.pruning.masking import silence
 
 MODELS = ["ours basic", "splits", "u-net"]
 
@@ -200,6 +201,7 @@ def test_a_model_that_keeps_a_result_is_copied_or_refused_by_name():
     words, kept = torch.arange(4), torch.ones(2, requires_grad=True) * 2
     net = Keeping(kept).eval()
     assert torch.equal(compact(net, words).model(words), net(words))
+    assert torch.equal(silence(net, [])(words), net(words))
     assert net.kept is kept
     with pytest.raises(NotTraceable, match=r"got `kept`, which cannot be copied \(.*drop it before"):
         compact(Keeping([kept]), words)
