@@ -101,8 +101,7 @@ def proved(pair: Pair, trials: Iterable[Trial], modes_alike: bool = False, gradi
         NotExact: it does not, or there was nothing to compare; the message names the first trial that failed.
 
     """
-    found, done = Proof(), set[str]()
-    double = _Both(pair, torch.float64, modes_alike, gradients)
+    found, done, double = Proof(), set[str](), _Both(pair, torch.float64, modes_alike, gradients)
     for trial in trials:
         if done.isdisjoint(trial.instead) and _take(found, double, trial):
             done.add(trial.words)
@@ -119,9 +118,10 @@ def proved(pair: Pair, trials: Iterable[Trial], modes_alike: bool = False, gradi
 
 
 def _with_gradients(found: Proof, both: "_Both") -> None:
-    """Compare once more in each mode, with gradients on; a model that does not run with them is left at that."""
+    """Compare with gradients on, on the smallest trial of each mode; what the model does not take so is left out."""
     both.gradients, both.modes_alike = True, False
-    for trial in {bool(trial.call.training): trial for trial in reversed(found.took)}.values():
+    ordered = sorted(found.took, key=lambda trial: sum(leaf.numel() for _, leaf in trial.call.tensors()), reverse=True)
+    for trial in {bool(trial.call.training): trial for trial in ordered}.values():
         _take(Proof(), both, replace(trial, words=f"{trial.words}, with gradients on", required=False, inputs=-1))
 
 
@@ -235,7 +235,7 @@ class _Both:
         before = {name: buffer.clone() for name, buffer in model.named_buffers()} if call.training else {}
         try:
             result, tensors = self._passed(model, call)
-            if call.training and self.statistics and behind:
+            if call.training and self.statistics and behind and not self.gradients:
                 _, after = self._passed(model, call.in_mode(False))
                 tensors += [(f"{path}{BEHIND}", tensor) for path, tensor in after]
         finally:
