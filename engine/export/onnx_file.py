@@ -3,7 +3,6 @@
 The file carries the weights; it needs neither torch nor Winnow. ONNX Runtime's CPU kernels are for float32.
 """
 
-import copy
 import os
 import tempfile
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from winnow.engine.export.refusal import MissingPackages, NotDescribable
 from winnow.engine.graph.calls import Call, calls
 from winnow.engine.graph.modes import evaluating
 from winnow.engine.graph.wrappers import unwrapped
+from winnow.engine.pruning.precision import private
 from winnow.engine.runs.digests import digest
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -55,7 +55,7 @@ def export_onnx(model: nn.Module, example_inputs: Any, path: Path | str) -> Expo
         file = Path(folder) / path.name
         notes = _write(model, call, file)
         session = Session(file, threads=torch.get_num_threads())
-        names = list(exported_outputs(model, call))
+        names = list(exported_outputs(private(model), call))
         error, compared = agreed(model, example_inputs, lambda given: dict(zip(names, session(given), strict=True)))
         content = file.read_bytes()
         with file.open("rb") as whole:
@@ -94,7 +94,7 @@ class Session:
 
 def _write(model: nn.Module, call: Call, file: Path) -> tuple[str, ...]:
     """Write the file, and return what the exporter warned of."""
-    found, inputs = exported_outputs(model, call), call.kwargs
+    found, inputs = exported_outputs(private(model), call), call.kwargs  # a pass may write into what it holds
     names = list(inputs) if len(call.tensors()) == len(inputs) and not call.args else None
     with noted() as notes, evaluating(model):
         try:
@@ -118,7 +118,7 @@ def _on_cpu(model: nn.Module) -> nn.Module:
         raise NotDescribable(
             f"`model` must be in float32 for ONNX, got {', '.join(sorted(wrong))}. Call model.float()."
         )
-    return copy.deepcopy(model).cpu() if any(tensor.is_cuda for tensor in tensors) else model
+    return private(model).cpu()
 
 
 def _missing() -> list[str]:

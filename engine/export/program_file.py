@@ -21,6 +21,7 @@ from winnow.engine.export.refusal import NotDescribable
 from winnow.engine.graph.calls import Call
 from winnow.engine.graph.modes import evaluating
 from winnow.engine.graph.wrappers import unwrapped
+from winnow.engine.pruning.precision import private
 from winnow.engine.runs.digests import digest
 
 SIZE = r"L\['\w+'\]\.size\(\)\[0\]"  # how torch writes the number of images
@@ -48,12 +49,12 @@ def export_program(model: nn.Module, example_inputs: Any, path: Path | str) -> E
     model, _ = unwrapped(model)
     call = traced_call(model, example_inputs)
     with noted() as notes:
-        program = _program(model, call)
+        program = _program(private(model), call)
         module = program.module()
-    error, compared = agreed(model, example_inputs, lambda given: exported_outputs(_Frozen(module), given))
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         file = Path(folder) / path.name
-        torch.export.save(program, file)
+        torch.export.save(program, file)  # before it runs: a pass may write into what it holds, and so into the file
+        error, compared = agreed(private(model), example_inputs, lambda given: exported_outputs(_Frozen(module), given))
         content = file.read_bytes()
         with file.open("rb") as whole:
             os.fsync(whole.fileno())

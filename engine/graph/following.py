@@ -78,7 +78,7 @@ def _by_rule(recording: Recording, operation: Operation, effects: Effects) -> An
         args, kwargs = effects.whole()
         operation = replace(operation, carried_args=args, carried_kwargs=kwargs)
     if rule in WEIGHTED or any(carrier.bears for carrier in operation.carriers()):
-        return recording.pinned(operation, reason)
+        return recording.pinned(operation, reason, layer=rule in WEIGHTED)
     recording.meets(operation)
     return map_aggregate(operation.result, lambda leaf: _fixed(recording, operation, leaf))
 

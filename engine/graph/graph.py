@@ -18,7 +18,7 @@ that stand in the weights now and says which channels nobody uses. All that a co
   computed.
 - `pinned`: (place, reason) of the operations that are not understood: what they take and give stays.
 - `whole_macs`: (weight, multiply-accumulates) of the recurrent layers among them, which no channel takes along.
-- `direct`: what takes a parameter as a plain tensor, not as the weight of a layer, by the parameter's name.
+- `direct`: why nothing of a parameter goes that is taken as a plain tensor, not as a layer's, by the parameter's name.
 - `rewritten`: parameters that a pass writes into, as a table with `max_norm`.
 - `modes_alike`: whether training mode computes what evaluation mode does, operation by operation with all options.
 - `unused`: parameters that no call uses, so that what they read is not known. `notes`: what else is to be said.

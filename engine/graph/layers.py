@@ -18,7 +18,7 @@ from winnow.engine.graph.layer_steps import DepthwiseStep, ProductStep, TableSte
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.recording import Recording, kernel_size
 from winnow.engine.graph.records import Depthwise, Product
-from winnow.engine.graph.refusal import COMPUTED
+from winnow.engine.graph.refusal import COMPUTED, COMPUTED_BIAS
 from winnow.engine.graph.steps import ChosenStep, Zero
 
 
@@ -67,25 +67,17 @@ def convolution_function(recording: Recording, operation: Operation) -> Carrier:
 def linear_module(recording: Recording, operation: Operation) -> Carrier:
     """nn.Linear."""
     layer: Any = operation.module
-    return _dense(
-        recording, operation, Weighted(layer.weight, *_names(recording, operation, layer.weight, layer.bias)), -1
-    )
+    return _linear(recording, operation, layer.weight, layer.bias)
 
 
 def linear_function(recording: Recording, operation: Operation) -> Carrier:
     """F.linear, on parameters."""
-    weight: Tensor = operation.value(1, "weight")
-    names = _names(recording, operation, weight, operation.value(2, "bias"))
-    return _dense(recording, operation, Weighted(weight, *names), -1)
+    return _linear(recording, operation, operation.value(1, "weight"), operation.value(2, "bias"))
 
 
 def product_function(recording: Recording, operation: Operation) -> Carrier:
     """Multiply by a parameter W of (inputs, outputs), and add one: see `engine.graph.functions.as_layer`."""
-    weight, bias = operation.args[1], operation.value(2, "bias")
-    if bias is not None and tuple(bias.shape) != (weight.shape[1],):
-        raise operation.refusal("give it a bias of one number for each output")
-    names = _names(recording, operation, weight, bias)
-    return _dense(recording, operation, Weighted(weight, *names, transposed=True), -1)
+    return _linear(recording, operation, operation.args[1], operation.value(2, "bias"), transposed=True)
 
 
 def zeros_function(recording: Recording, operation: Operation) -> Carrier:
@@ -139,9 +131,27 @@ def _table(
 
 def _names(recording: Recording, operation: Operation, weight: Tensor, bias: Tensor | None) -> tuple[str, str | None]:
     name, bias_name = recording.name(weight), recording.name(bias)
-    if name is None or (bias is not None and bias_name is None):
+    if name is None:
         raise operation.refusal(COMPUTED)
+    if bias is not None and bias_name is None:
+        raise operation.refusal(COMPUTED_BIAS)
     return name, bias_name
+
+
+def _linear(
+    recording: Recording, operation: Operation, weight: Tensor, bias: Tensor | None, transposed: bool = False
+) -> Carrier:
+    """Enter a product with a matrix and a bias, which torch may stretch: one number for all outputs belongs to none.
+
+    Raises:
+        NotTraceable: the bias has another shape than (outputs,), or one of the two is computed.
+
+    """
+    names = _names(recording, operation, weight, bias)
+    layer = Weighted(weight, *names, transposed=transposed)
+    if bias is not None and tuple(bias.shape) != (layer.outputs,):
+        raise operation.refusal("give it a bias of one number for each output")
+    return _dense(recording, operation, layer, -1)
 
 
 def _convolution(recording: Recording, operation: Operation, layer: Weighted) -> Carrier:

@@ -8,20 +8,15 @@ with requiring_grad(parameters, wanted):  parameters that ask for gradients, or 
 with calling(module, function):      a module that calls a function in the place of its forward
 with modules_called():               attention layers run their modules, not torch's one kernel for all of them
 with told_of_gradients(note):        `note` is called where somebody asks `torch.is_grad_enabled`
-with ModeReads(model) as reads:      who asks for the mode while the model runs
 """
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
-
-NORMS = ("torch.nn.modules.batchnorm", "torch.nn.modules.instancenorm")
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @contextmanager
@@ -41,7 +36,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def _has_own_modes(module: nn.Module) -> bool:
     """Whether a module does more than note its mode where it is put into one."""
     kind = type(module)
-    return kind.train is not nn.Module.train or kind.eval is not nn.Module.eval or "eval" in vars(module)
+    own = not {"train", "eval"}.isdisjoint(vars(module))
+    return own or kind.train is not nn.Module.train or kind.eval is not nn.Module.eval
 
 
 @contextmanager
@@ -126,58 +122,3 @@ def told_of_gradients(note: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         module.is_grad_enabled = torch._C.is_grad_enabled
-
-
-class ModeReads:
-    """Notes who asks for the mode (`module.training`) while a model runs, so that a second pass may be spared.
-
-    Norms of torch hand the mode to one function, which does the same to the same tensors in both. Whoever else asks
-    may take another way. Nothing is noted, and `elsewhere` is true, where somebody could learn the mode unseen: by a
-    `train` or an attribute of his own, or while another trace watches.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self.norms: set[nn.Module] = set()
-        self.elsewhere = any(_has_own_modes(module) or _hides_mode(type(module)) for module in model.modules())
-        self._watches = False
-
-    @property
-    def same(self) -> bool:
-        """Whether both modes compute the same: no norm that keeps statistics was run, and nobody else asked."""
-        return not self.elsewhere and not any(norm.track_running_stats for norm in self.norms)
-
-    def __enter__(self) -> "ModeReads":
-        """Begin to note."""
-        module: Any = nn.Module
-        self._watches = not self.elsewhere and "training" not in vars(module)
-        self.elsewhere = not self._watches
-        if self._watches:
-            module.training = property(self._asked, _set_mode)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave torch as it was."""
-        module: Any = nn.Module
-        if self._watches:
-            del module.training
-
-    def _asked(self, module: nn.Module) -> bool:
-        home = sys._getframe(1).f_globals.get("__name__")
-        if home in NORMS and isinstance(module, _NormBase) and not isinstance(module, nn.SyncBatchNorm):
-            self.norms.add(module)
-        else:
-            self.elsewhere = True
-        try:
-            return bool(vars(module)["training"])
-        except KeyError:
-            raise AttributeError("training") from None
-
-
-def _set_mode(module: nn.Module, training: bool) -> None:
-    vars(module)["training"] = training
-
-
-def _hides_mode(kind: type) -> bool:
-    return any("training" in vars(base) for base in kind.__mro__ if base is not nn.Module)

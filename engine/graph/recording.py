@@ -13,6 +13,7 @@ from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.partition import FIXED, Labels, Partition
 from winnow.engine.graph.preserving import is_lazy, pointer
 from winnow.engine.graph.records import Depthwise, Flow, Join, Mix, Product, Role, Site
+from winnow.engine.graph.refusal import AS_A_TENSOR, NOT_FOLLOWED
 from winnow.engine.graph.steps import Named, Opaque, Spoil, Step, Unknown, Zero
 
 LARGEST_CONSTANT = 2**18  # entries of a parameter that may meet channels element by element
@@ -39,7 +40,7 @@ class Recording:
         self.norms: list[tuple[str, int]] = []
         self.grids: list[tuple[Labels, int]] = []  # the grids that are open, and where each would be closed
         self.heads: list[Labels] = []
-        self.direct: dict[str, str] = {}  # what takes a parameter as a plain tensor, by the parameter's name
+        self.direct: dict[str, str] = {}  # why nothing goes of what is used as a plain tensor, by the parameter's name
         self.tables: set[str] = set()  # parameters whose rows are picked by index
         self.not_understood: list[tuple[str, str]] = []
         self.whole_macs: list[tuple[str, float]] = []  # those of pinned layers, by the name of a weight
@@ -103,15 +104,15 @@ class Recording:
         shared = (c.index for c in passed if c.storage == written.storage and c.index not in results)
         self.steps.append(Spoil(tuple(shared), tuple(results), place))
 
-    def meets(self, operation: Operation) -> None:
-        """Note the parameters that an operation takes as plain tensors, not as a layer's weights."""
+    def meets(self, operation: Operation, refused: str = "") -> None:
+        """Note the parameters that an operation takes as plain tensors, or as those of a layer that was refused."""
         for carrier in operation.carriers():
-            self.met(carrier, f"`{operation.name}`")
+            self.met(carrier, f"`{operation.name}`", refused)
 
-    def met(self, carrier: Carrier, by: str) -> None:
-        """Note what takes the parameter that a carrier is, if it is one, as a plain tensor."""
+    def met(self, carrier: Carrier, by: str, refused: str = "") -> None:
+        """Note what takes the parameter that a carrier is, if it is one."""
         for name in self.named_by(carrier):
-            self.direct.setdefault(name, by)
+            self.direct.setdefault(name, (NOT_FOLLOWED if refused else AS_A_TENSOR).format(by, refused))
 
     def as_named(self, carrier: Carrier, parameter: Tensor) -> Carrier:
         """Note that a carrier is a parameter, transposed: what meets it meets the parameter."""
@@ -132,15 +133,15 @@ class Recording:
     def shares(self, tensor: Tensor) -> set[str]:
         """Return the parameters and buffers that a plain tensor shares its memory with; they are used directly."""
         found = self._memory.get(pointer(tensor), set()) if tensor.numel() else set()
-        self.direct = dict.fromkeys(found, "a tensor of its memory") | self.direct
+        self.direct = dict.fromkeys(found, AS_A_TENSOR.format("a tensor of its memory")) | self.direct
         return found
 
-    def pinned(self, operation: Operation, reason: str) -> Any:
+    def pinned(self, operation: Operation, reason: str, layer: bool = False) -> Any:
         """Return the result of an operation that is not understood: all that it takes stays, and all that it gives.
 
-        Where no output needs the result, it is dead code, and what it takes may go.
+        Where no output needs the result, it is dead code, and what it takes may go. `layer`: it is one, and refused.
         """
-        self.meets(operation)
+        self.meets(operation, reason if layer else "")
         self.not_understood.append((operation.place, reason))
         sources = [carrier.labels.ravel() for carrier in operation.carriers()]
         labels = self.unmade_labels(operation.place, 1)

@@ -7,6 +7,7 @@ channels lie along one of them, they stay, since the number would change with th
 """
 
 import linecache
+import os
 import sys
 import weakref
 from collections.abc import Callable, Iterable
@@ -20,8 +21,8 @@ from torch.fx.node import map_aggregate
 from winnow.engine.graph.operation import leaves
 
 Origin = tuple[int | str, int]  # a tensor of the pass, or a parameter by its name, and the axis
-OWN = str(Path(__file__).parent)
-QUIET = (str(Path(torch.__file__).parent), OWN, "einops", "<frozen")
+OWN = str(Path(__file__).parent) + os.sep  # whole folders: torchvision is not torch
+QUIET = (str(Path(torch.__file__).parent) + os.sep, OWN, f"{os.sep}einops{os.sep}", "<frozen")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ is what it was (`engine.graph.preserving`), the example too, and torch's random 
 """
 
 import inspect
-import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -24,7 +23,7 @@ from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.drawing import Drawn, drawn
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.memory import refuse_shared
-from winnow.engine.graph.modes import ModeReads, evaluating, in_mode, told_of_gradients
+from winnow.engine.graph.modes import evaluating, in_mode, told_of_gradients
 from winnow.engine.graph.observer import Observer
 from winnow.engine.graph.own_norms import as_norms
 from winnow.engine.graph.preserving import Preserved, is_lazy, preserved
@@ -82,14 +81,14 @@ class _Passes:
         self._ends: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
         self._not_run: list[str] = []
         self._modes_alike, self._evaluated = True, Signature(self._recording)
-        self._reads, self._asked = ModeReads(model), dict[Context, None]()
+        self._asked = dict[Context, None]()
 
     def add(self, call: Call, asked: bool) -> None:
         """Run a call in its mode, and draw it if it does something new."""
         first = not self._signatures
         if first and self._program:
             self._draw_program(call)
-        if not first and ((call.training and not asked and self._blind()) or self._repeats(call, asked)):
+        if not first and self._repeats(call, asked):
             return
         recording = self._recording
         recording.primary = first and self._drawn is None
@@ -133,16 +132,6 @@ class _Passes:
         else:
             self._evaluated = signature
 
-    def _blind(self) -> bool:
-        """Whether the pass in evaluation mode before shows that one in training mode takes the same operations.
-
-        It does if only norms asked for the mode, and each was given values enough to run in training mode.
-        """
-        if self._reads.elsewhere or not all(map(_has_values, self._evaluated.entries)):
-            return False
-        self._modes_alike = self._modes_alike and self._reads.same
-        return True
-
     def _repeats(self, call: Call, asked: bool) -> bool:
         """Whether a pass does what an earlier one did, or cannot be run in a mode that nobody asked for."""
         watcher = Observer(self._model, self._recording, self._state, -1, drawing=False)
@@ -169,10 +158,9 @@ class _Passes:
         copied = _copied(call)
         named = {name: value for name, (_, value) in copied.named(self._model).items()}
         inputs = observer.enter_inputs(flatten(named))
-        self._reads = ModeReads(self._model)
         mode, named_errors = in_mode(self._model, bool(call.training)), naming_numbers(self._model, call)
         told = told_of_gradients(observer.book.asked_gradients)
-        with mode, named_errors, observer.paths, observer.beneath, observer, self._reads, told:
+        with mode, named_errors, observer.paths, observer.beneath, observer, told:
             result = run(self._model, copied)
         self._asked |= {context: None for context in observer.book.contexts if context.kind == "gradients"}
         found = outputs(self._model, result)
@@ -209,14 +197,6 @@ def contexts_of(model: nn.Module) -> Iterator[Context]:
             yield Context(name, "parametrization")
         if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
             yield Context(name, "hook")
-
-
-def _has_values(entry: Any) -> bool:
-    """Whether an operation is no norm, or one that has more than one value to take a variance of."""
-    name = next(iter(entry), None)
-    if not isinstance(name, str) or not name.endswith(("batch_norm", "instance_norm")):
-        return True
-    return all(math.prod(shape[2:]) * (shape[0] if "batch" in name else 1) > 1 for shape in entry[-1])
 
 
 def _copied(call: Call) -> Call:

@@ -12,8 +12,8 @@ from torch import Tensor, fx, nn
 
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.partition import Labels
-from winnow.engine.graph.refusal import COMPUTED
-from winnow.engine.graph.spaces import Slice
+from winnow.engine.graph.refusal import COMPUTED, COMPUTED_BIAS
+from winnow.engine.graph.spaces import Slice, Space
 from winnow.engine.graph.weights import Flags
 from winnow.engine.pruning.forms import fixes_sizes
 from winnow.engine.pruning.parts import programs_in
@@ -28,10 +28,6 @@ IN_A_PROGRAM = "a layer needs it"
 IN_ONE_TENSOR = (
     "{} along axis {} is zero, and stays as part of one tensor: write each part (an expert) as a module of its own, "
     "and it can be removed"
-)
-AS_A_TENSOR = (
-    "{} takes it as a tensor and not as the weight of a layer, so nothing of it goes: give it as it is, or transposed, "
-    "to F.linear, a convolution or a product"
 )
 WRITTEN_OVER = "writes into memory that other tensors share, so all that lies there stays"
 UNUSED = "no call uses it, so that nothing is known of it"
@@ -110,7 +106,7 @@ def certificate_of(
 def _computed(plan: Plan) -> dict[str, str]:
     """Return the layers whose weight is computed at each pass (masks, parametrizations): nothing of them can go."""
     pins = [pin.partition(": ") for space in plan.graph.spaces for pin in space.pins]
-    return {place: reason for place, _, reason in pins if COMPUTED in reason}
+    return {place: reason for place, _, reason in pins if COMPUTED in reason or COMPUTED_BIAS in reason}
 
 
 def _pinned(plan: Plan) -> dict[str, str]:
@@ -121,7 +117,7 @@ def _pinned(plan: Plan) -> dict[str, str]:
         kept = plan.liveness.kept[space.channels]
         idle = [_zero(parts, len(kept), tensors) & kept for parts in (space.writers, space.readers)]
         stays = any(flags.any() for flags in idle)
-        if space.pins and (stays or (kept.any() and _one_of_many(space.slices, tensors))):
+        if space.pins and (stays or (kept.any() and _one_of_many(space, plan.graph, tensors))):
             told = [pin.partition(": ") for pin in space.pins]
             found = {(place if reason else space.name): reason or place for place, _, reason in told} | found
         elif stays and not (space.inputs or space.outputs):
@@ -150,9 +146,16 @@ def _zero(parts: Sequence[Slice], count: int, tensors: Mapping[str, Tensor]) -> 
     return found
 
 
-def _one_of_many(parts: Sequence[Slice], tensors: Mapping[str, Tensor]) -> bool:
-    """Whether one of several rows or columns that are tied into one channel is all zero."""
-    matrices = {part: tensors[part.parameter] for part in parts if part.repeat > 1 and part.parameter in tensors}
+def _one_of_many(space: Space, graph: ChannelGraph, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether one of several rows or columns is all zero that an operation ties into its one channel.
+
+    They lie along an axis of what it made, then; of a flattened tensor, several could belong to one channel.
+    """
+    if len(space.channels) > 1 or all(part.repeat == 1 for part in space.slices):
+        return False
+    made = next((one.shape[1:] for one in graph.carriers if np.isin(space.channels, one.labels).all()), ())
+    parts = (part for part in space.slices if part.repeat in made and part.parameter in tensors)
+    matrices = {part: tensors[part.parameter] for part in parts if part.repeat > 1}
     return any(
         bool(zero_slices(weight, part.axis).narrow(0, part.start, part.length * part.repeat).any())
         for part, weight in matrices.items()
@@ -163,7 +166,7 @@ def _one_of_many(parts: Sequence[Slice], tensors: Mapping[str, Tensor]) -> bool:
 def _as_tensors(graph: ChannelGraph) -> dict[str, str]:
     """Return the weights with rows or columns of zeros that are no layer's: sliced, scaled, taken apart, or unused."""
     layered, tensors = {site.parameter for site in graph.sites}, dict(graph.model.named_parameters())
-    reasons = {name: AS_A_TENSOR.format(by) for name, by in graph.direct.items()} | dict.fromkeys(graph.unused, UNUSED)
+    reasons = {**graph.direct, **dict.fromkeys(graph.unused, UNUSED)}
     lost = ((name, tensors[name]) for name in reasons if name not in layered and name in tensors)
     return {name: reasons[name] for name, weight in lost if _has_zeros(weight)}
 

@@ -37,7 +37,7 @@ from winnow.engine.pruning.parts import missing
 from winnow.engine.pruning.plan import Plan, depends_on_mode, planned, untouched
 from winnow.engine.pruning.proof import NotExact, Pair, Proof, proved
 from winnow.engine.pruning.readers import GatherMode
-from winnow.engine.pruning.shrinking import CutWeight, shrunk
+from winnow.engine.pruning.shrinking import CutWeight, rooted, shrunk
 from winnow.engine.pruning.sizes import fit_layers
 from winnow.engine.pruning.trials import few_trials
 
@@ -67,12 +67,10 @@ def compact(  # noqa: PLR0913 - each option stands alone
 ) -> Compacted:
     """Return a smaller model with the same outputs, without the channels that exact zeros in its weights make idle.
 
-    The model itself is never modified. The smaller one trains, moves and exports as any module does, is in the mode
-    that the model is in, and takes inputs of any size that the model takes (the certificate names the exception, a
-    program that could only be drawn with fixed sizes). It holds for the calls of the certificate: a plain argument
-    that none of them has is refused when it comes. Both modes are compared, but where a channel is constant in
-    evaluation mode alone (a zero filter under batch norm): its readers take it over as that constant, and in training
-    mode the dense model would make another one of it until its running statistics have settled.
+    The model is never modified. The smaller one is in its mode, and takes any size that it takes (the certificate names
+    the exception, a program of fixed sizes). A plain argument that no call of the certificate has is refused. Both
+    modes are compared, but where a channel is constant in evaluation mode alone (a zero filter under batch norm): its
+    readers take over that constant, and in training mode the model makes another until its statistics settle.
 
     Args:
         model: any module that `engine.graph.trace` follows.
@@ -111,7 +109,9 @@ def compact(  # noqa: PLR0913 - each option stands alone
     place = device_of(model), layout_of(model, (leaf for call in given for _, leaf in call.tensors()))
     mode = measured_cost(*place) if gather == "auto" else gather
     training = training or any(call.training for call in given)
-    return _Compaction(graph, given, tasks, mode, training, keep_modules, blocks_of(round_to, *place)).found()
+    found = _Compaction(graph, given, tasks, mode, training, keep_modules, blocks_of(round_to, *place)).found()
+    rooted(found.cuts, model)  # the graph may be that of a copy
+    return found
 
 
 class _NoProgram(NotExact):

@@ -5,7 +5,6 @@ entries are zero, not on their values. Biases and norms that are zero in a fresh
 something, since they will have.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.pruning.plan import Plan, planned
+from winnow.engine.pruning.precision import plain_tensors, twin_of
 from winnow.engine.pruning.readers import GatherMode
 from winnow.engine.sparsity.groups import Bank
 
@@ -64,7 +64,7 @@ def _hollow(graph: ChannelGraph) -> nn.Module:
     """Return a copy of the model, on the CPU, with ones and zeros for weights and one entry for each kernel."""
     kernels = {product.weight for product in graph.products} | {layer.weight for layer in graph.depthwise}
     kernels -= {site.parameter for site in graph.sites if site.axis > 1}
-    memo: dict[int, object] = {}
+    memo = {id(kept): kept.detach().clone() for kept in plain_tensors(graph.model)}
     for name, parameter in graph.model.named_parameters():
         values = parameter.detach()
         if name in kernels and values.dim() > 2:
@@ -74,4 +74,4 @@ def _hollow(graph: ChannelGraph) -> nn.Module:
         elif parameter.requires_grad:
             values = torch.where(values == 0, 1.0, values.float())
         memo[id(parameter)] = nn.Parameter(values.detach().float().cpu().clone(), requires_grad=False)
-    return copy.deepcopy(graph.model, memo).cpu()
+    return twin_of(graph.model, memo).cpu()

@@ -1,12 +1,12 @@
 """Units silenced: all their weights at zero, in a copy. The model that they were chosen in is never touched."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import nn
 
+from winnow.engine.pruning.precision import private
 from winnow.engine.sparsity.groups import Bank, Group, banks
 
 
@@ -28,7 +28,7 @@ def silence(model: nn.Module, groups: Sequence[Group]) -> nn.Module:
         Linear(in_features=4, out_features=2, bias=True)
 
     """
-    twin = copy.deepcopy(model)
+    twin = private(model)
     for bank in moved_banks(groups, model, twin):
         bank.scale_((~bank.present).to(bank.parameters[0]))
     return twin

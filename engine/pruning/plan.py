@@ -4,7 +4,6 @@ A branch may be dead as a whole and still be run, for its sum with the stream. I
 it did, in training too, at next to no cost.
 """
 
-import copy
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from winnow.engine.graph.spaces import Space
 from winnow.engine.graph.trace import trace
 from winnow.engine.graph.weights import Flags
 from winnow.engine.pruning.blocks import Blocks
+from winnow.engine.pruning.precision import private
 from winnow.engine.pruning.readers import LEAST_ONES, GatherMode, Reading, foldable, folded_columns, readings
 from winnow.engine.pruning.scores import norm_scores
 from winnow.engine.pruning.units import units
@@ -88,7 +88,7 @@ def untouched(model: nn.Module, calls: Sequence[Call]) -> ChannelGraph:
     Whoever runs the graph's model again and again leaves the model itself as it was.
     """
     found = trace(model, calls)
-    return trace(copy.deepcopy(model), calls) if found.rewritten else found
+    return trace(private(model), calls) if found.rewritten else found
 
 
 def planned(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
+from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.tasks.surroundings import full_products
 
 EMPTY = (OrderedDict, dict, set, list)
@@ -37,31 +38,61 @@ def run_in_type(
 
 
 def private(model: nn.Module, dtype: torch.dtype | None = None, exact: Mapping[str, Tensor] | None = None) -> nn.Module:
-    """Return a copy that may be run without a trace in the model: its own buffers, and parameters of its memory.
-
-    A table that is rescaled as it is read (`max_norm`) is copied too.
+    """Return a copy that may be run without a trace in the model: its passes may write into all that it holds.
 
     Args:
         model: any module.
         dtype: the type of its floating tensors; None: each as it is.
         exact: values for some of its tensors, by name, in place of their own.
 
+    Raises:
+        NotTraceable: a module keeps what cannot be copied.
+
     """
-    given, memo = exact or {}, empty_containers(model)
-    rescaled = [id(module.weight) for module in model.modules() if getattr(module, "max_norm", None) is not None]
+    given, memo = exact or {}, dict[int, Any]()
     for name, parameter in model.named_parameters():
         found = _typed(given.get(name, parameter.detach()), dtype or parameter.dtype)
-        found = found.clone() if id(parameter) in rescaled else found  # a pass writes into it
         memo[id(parameter)] = nn.Parameter(found, parameter.requires_grad)
     for name, buffer in model.named_buffers():
-        memo[id(buffer)] = _typed(given.get(name, buffer.detach()), dtype or buffer.dtype).clone()
+        memo[id(buffer)] = _typed(given.get(name, buffer.detach()), dtype or buffer.dtype)
     for kept in plain_tensors(model):
-        memo.setdefault(id(kept), _typed(kept.detach(), dtype or kept.dtype).clone())
-    return copy.deepcopy(model, memo)
+        memo.setdefault(id(kept), _typed(kept.detach(), dtype or kept.dtype))
+    return twin_of(model, memo)
 
 
 def _typed(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return tensor.to(dtype) if tensor.is_floating_point() and dtype.is_floating_point else tensor
+    """Return a tensor of memory of its own, a floating one in the type."""
+    typed = tensor.is_floating_point() and dtype.is_floating_point
+    return tensor.to(dtype, copy=True) if typed else tensor.clone()
+
+
+def twin_of(model: nn.Module, tensors: Mapping[int, Tensor]) -> nn.Module:
+    """Return a copy of a model that holds other tensors, {id of the model's: tensor}.
+
+    Raises:
+        NotTraceable: a module keeps what cannot be copied.
+
+    """
+    memo = empty_containers(model) | dict(tensors)
+    try:
+        return copy.deepcopy(model, dict(memo))
+    except Exception as error:
+        raise _not_copied(model, memo, error) from error
+
+
+def _not_copied(model: nn.Module, memo: Mapping[int, Any], error: Exception) -> NotTraceable:
+    """Return the refusal that names what a module keeps, and that cannot be copied."""
+    advice = "drop it before (a result of an earlier pass, say), or keep it outside of the model"
+    line = str(error).partition("\n")[0][:200]
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            if name.startswith("_") and name in vars(nn.Module()):
+                continue
+            try:
+                copy.deepcopy(value, dict(memo))
+            except Exception:  # noqa: BLE001 - whatever it is, this is what is not copied
+                return NotTraceable(path, f"`{name}`, which cannot be copied ({line})", advice)
+    return NotTraceable("", f"a part that cannot be copied ({line})", advice)
 
 
 def empty_containers(model: nn.Module) -> dict[int, Any]:

@@ -6,7 +6,7 @@ drawn at random in training mode is the same for both (`engine.pruning.chance`).
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -20,8 +20,6 @@ from winnow.engine.pruning.trials import SEED, Trial
 
 FLOAT32, FLOAT64 = 1e-4, 1e-10  # the largest relative error of a certificate
 TRAINING = 1e-7  # the same in training mode, in float64: a batch norm divides by deviations that may be small
-
-
 ROUNDED = "the model is in float64 and rounds to a smaller type inside ({:.0e} of the output): compared without that"
 BEHIND = " (in evaluation mode behind it)"
 
@@ -97,18 +95,18 @@ def proved(pair: Pair, trials: Iterable[Trial], modes_alike: bool = False, gradi
         trials: what they are run on.
         modes_alike: whether the model computes the same in both modes (`engine.graph.graph`): then what it gave in
             evaluation mode is what the smaller model must give in training mode.
-        gradients: whether both run with gradients on, for a model whose code asks whether they are.
+        gradients: whether gradients are on throughout, for a model that asks; else they are once in each mode.
 
     Raises:
         NotExact: it does not, or there was nothing to compare; the message names the first trial that failed.
 
     """
-    found = Proof()
-    double = _Both(pair, torch.float64, modes_alike, gradients)
-    done: set[str] = set()
+    found, done, double = Proof(), set[str](), _Both(pair, torch.float64, modes_alike, gradients)
     for trial in trials:
         if done.isdisjoint(trial.instead) and _take(found, double, trial):
             done.add(trial.words)
+    if not gradients:
+        _with_gradients(found, double)
     del double
     single = _Both(pair, torch.float32, gradients=gradients)
     for trial in found.took:
@@ -117,6 +115,14 @@ def proved(pair: Pair, trials: Iterable[Trial], modes_alike: bool = False, gradi
     if not found.elements:
         raise NotExact("`model` must return tensors with elements to be compared, got none. Give a larger example.")
     return found
+
+
+def _with_gradients(found: Proof, both: "_Both") -> None:
+    """Compare with gradients on, on the smallest trial of each mode; what the model does not take so is left out."""
+    both.gradients, both.modes_alike = True, False
+    ordered = sorted(found.took, key=lambda trial: sum(leaf.numel() for _, leaf in trial.call.tensors()), reverse=True)
+    for trial in {bool(trial.call.training): trial for trial in ordered}.values():
+        _take(Proof(), both, replace(trial, words=f"{trial.words}, with gradients on", required=False, inputs=-1))
 
 
 def _take(found: Proof, both: "_Both", trial: Trial) -> bool:
@@ -229,14 +235,15 @@ class _Both:
         before = {name: buffer.clone() for name, buffer in model.named_buffers()} if call.training else {}
         try:
             result, tensors = self._passed(model, call)
-            if call.training and self.statistics and behind:
+            if call.training and self.statistics and behind and not self.gradients:
                 _, after = self._passed(model, call.in_mode(False))
                 tensors += [(f"{path}{BEHIND}", tensor) for path, tensor in after]
         finally:
             for name, buffer in model.named_buffers():
                 if name in before:
                     buffer.copy_(before[name])
-        kind = next((base for base in (dict, list) if isinstance(result, base) and _of_fx(result)), type(result))
+        of_fx = type(result).__module__.startswith("torch.fx")  # a container that it keeps in a program
+        kind = next((base for base in (dict, list) if isinstance(result, base) and of_fx), type(result))
         return _Result(kind, tensors)
 
     def _passed(self, model: nn.Module, call: Call) -> tuple[Any, list[tuple[str, Tensor]]]:
@@ -274,11 +281,6 @@ def _random_state(model: nn.Module) -> list[Tensor]:
 
 def _first(path: str) -> str:
     return path.removesuffix(BEHIND).partition(".")[0]
-
-
-def _of_fx(result: Any) -> bool:
-    """Whether a container is one that torch.fx keeps in a program."""
-    return type(result).__module__.startswith("torch.fx")
 
 
 def _unlike(should: str, found: str, trial: Trial) -> NotExact:

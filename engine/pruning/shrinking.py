@@ -3,10 +3,9 @@
 Only tensors shrink here. The sizes that modules and programs hold besides are put right by `engine.pruning.sizes`.
 """
 
-import copy
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +17,7 @@ from winnow.engine.graph.examples import is_channels_last
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.partition import Labels
 from winnow.engine.pruning.arranging import Arranged
-from winnow.engine.pruning.precision import empty_containers, plain_tensors
+from winnow.engine.pruning.precision import plain_tensors, twin_of
 from winnow.engine.pruning.readers import Reading
 from winnow.engine.pruning.selecting import read_slice, select_units
 from winnow.engine.pruning.sizes import fit_norms
@@ -72,12 +71,20 @@ def copied(model: nn.Module, stays: Mapping[str, Mapping[int, Labels]]) -> tuple
     """
     tensors: dict[str, Tensor] = dict(model.named_parameters()) | dict(model.named_buffers())
     cuts = {name: _cut(name, tensor, stays.get(name, {})) for name, tensor in tensors.items()}
-    memo = empty_containers(model) | {id(tensor): cuts[name].after for name, tensor in tensors.items()}
+    memo = {id(tensor): cuts[name].after for name, tensor in tensors.items()}
     for kept in plain_tensors(model):
         memo.setdefault(id(kept), kept.detach().clone())
-    twin = copy.deepcopy(model, memo)
+    twin = twin_of(model, memo)
     fit_norms(twin, stays)
     return twin, cuts
+
+
+def rooted(cuts: Iterable[CutWeight], model: nn.Module) -> None:
+    """Let cuts of a copy of a model say that they come from the tensors of the same names in the model itself."""
+    tensors: dict[str, Tensor] = dict(model.named_parameters()) | dict(model.named_buffers())
+    for cut in cuts:
+        if cut.name in tensors and cut.origin() is not None:
+            cut.origin = weakref.ref(tensors[cut.name])
 
 
 def _read(model: nn.Module, layer: Any, reading: Reading, liveness: Liveness, cuts: dict[str, CutWeight]) -> None:

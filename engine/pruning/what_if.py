@@ -5,7 +5,6 @@ the result any more) count, and one channel of every tensor that the program cou
 that gather save more than is counted here.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +19,7 @@ from winnow.engine.graph.weights import Flags
 from winnow.engine.pruning.activations import Footprint
 from winnow.engine.pruning.masking import moved_banks, restore
 from winnow.engine.pruning.plan import planned
+from winnow.engine.pruning.precision import private
 from winnow.engine.pruning.units import Units
 
 Share = Literal["group", "parameter", "mac", "latency", "memory"]
@@ -49,7 +49,7 @@ class WhatIf:
     def __init__(self, units: Units, tasks: Sequence[str] | None = None) -> None:
         self.units, self.tasks = units, tasks
         self._model = units.graph.model
-        self._twin = copy.deepcopy(self._model)
+        self._twin = private(self._model)
         self._graph = replace(units.graph, model=self._twin)
         self._banks = moved_banks(units.groups, self._model, self._twin)
         self._gone = np.zeros(len(units), bool)

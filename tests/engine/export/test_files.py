@@ -126,11 +126,35 @@ def test_a_batch_that_python_counts_may_vary_in_an_exported_program(tmp_path: Pa
         ),
     ],
 )
-def test_why_a_batch_cannot_vary_is_said_in_words(program, words: str, tmp_path: Path, caplog):
+def test_why_a_batch_cannot_vary_is_said_in_words(program, words: str, tmp_path: Path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("torch"), "propagate", True)  # else nothing of torch's is heard
     net = Program(program, a=conv(3, 2)).eval()
     with pytest.raises(NotDescribable, match=f"`model` must take any number of images to be exported, got {words}"):
         export_program(net, IMAGE.expand(2, -1, -1, -1), tmp_path / "net.pt2")
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+class Writing(torch.nn.Module):
+    """Rescales its table as it is read, and counts its passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.out = torch.nn.Parameter(torch.randn(9, 5)), torch.nn.Linear(5, 2)
+        self.register_buffer("passes", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.passes.add_(1)
+        return self.out(torch.nn.functional.embedding(x, self.table, max_norm=0.1))
+
+
+def test_an_export_writes_nothing_into_the_model_nor_its_passes_into_the_file(tmp_path: Path):
+    net, x = Writing().eval(), torch.arange(6).reshape(3, 2)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    export_program(net, x, tmp_path / "net.pt2")
+    written = torch.export.load(tmp_path / "net.pt2").state_dict
+    for name, tensor in before.items():
+        assert torch.equal(net.state_dict()[name], tensor)
+        assert torch.equal(written[name], tensor)
 
 
 def test_onnx_is_for_float32(tmp_path: Path):

@@ -1,13 +1,13 @@
 """What is held for a while is given back as it was, also when the work fails."""
 
 from contextlib import suppress
+from types import MethodType
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from winnow.engine.graph.modes import (
-    ModeReads,
     calling,
     evaluating,
     requiring_grad,
@@ -16,6 +16,7 @@ from winnow.engine.graph.modes import (
     undisturbed,
 )
 from winnow.engine.graph.trace import trace
+from winnow.engine.pruning import compact
 
 
 @pytest.fixture
@@ -89,70 +90,61 @@ def test_calling(model: nn.Module):
     assert model[0](x).shape == (1, 2, 3, 3)
 
 
-class Asking(nn.Module):
-    """Runs a norm and something that may ask for the mode, and counts its passes."""
+class Ways(nn.Module):
+    """Takes another way in training mode, which it learns in a way of its own."""
 
-    def __init__(self, norm: nn.Module, program=lambda model, x: x) -> None:
+    def __init__(self, asks: str) -> None:
         super().__init__()
-        self.a, self.norm, self.program = nn.Conv2d(1, 4, 3), norm, program
+        self.a, self.b, self.aux, self.asks = nn.Linear(4, 6), nn.Linear(6, 3), nn.Linear(6, 3), asks
+        if asks == "a train of its own":
+            self.train = MethodType(Ways.trained, self)
+
+    def trained(self, mode: bool = True) -> nn.Module:
+        vars(self)["told"] = mode
+        return nn.Module.train(self, mode)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "training" and vars(self).get("asks") == "what is set":
+            vars(self)["told"] = value
+        super().__setattr__(name, value)
 
     def forward(self, x: Tensor) -> Tensor:
-        PASSES.append(self)
-        return self.program(self, self.norm(self.a(x)))
+        h = self.a(x).relu()
+        on = vars(self)["training"] if self.asks == "its attributes" else vars(self).get("told", False)
+        return self.b(h) + self.aux(h) if on else self.b(h)
 
 
-class OwnMode(nn.BatchNorm2d):
-    def train(self, mode: bool = True) -> nn.Module:
-        return super().train(False)
+@pytest.mark.parametrize("asks", ["its attributes", "a train of its own", "what is set"])
+def test_training_mode_is_run_however_a_model_learns_of_it(asks: str):
+    net, x = Ways(asks).eval(), torch.randn(5, 4)
+    net.b.weight.data[:, [1, 2]], net.aux.weight.data[:, [2, 3]] = 0, 0
+    graph = trace(net, x)
+    assert (graph.unused, graph.modes_alike) == ((), False)
+    small = compact(net, x).model
+    assert small.a.out_features == 5
+    for mode in (True, False):
+        torch.testing.assert_close(small.train(mode)(x), net.train(mode)(x))
 
 
-class Hidden(nn.BatchNorm2d):
-    training = True
-
-
-PASSES: list[nn.Module] = []
-READS = {  # whether a second pass is run, and whether both modes compute the same
-    "batch norm": (nn.BatchNorm2d(4), None, 1, False),
-    "instance norm": (nn.InstanceNorm2d(4), None, 1, True),
-    "layer norm": (nn.GroupNorm(2, 4), None, 1, True),
-    "dropout": (nn.Dropout(), None, 2, False),
-    "asked": (nn.Identity(), lambda m, x: x if m.training else 2 * x, 3, False),
-    "asked of another": (nn.BatchNorm2d(4), lambda m, x: x if m.norm.training else 2 * x, 3, False),
-    "asked by name": (nn.Identity(), lambda m, x: m(x) if getattr(m, "training", None) is None else x, 2, True),
-    "a mode of its own": (OwnMode(4), None, 2, True),
-    "hidden": (Hidden(4), None, 2, False),
+NORMS = {  # whether both modes compute the same
+    "batch norm": (nn.BatchNorm2d(4), False),
+    "batch norm that keeps its statistics": (nn.BatchNorm2d(4), False),
+    "instance norm": (nn.InstanceNorm2d(4), True),
+    "group norm": (nn.GroupNorm(2, 4), True),
+    "dropout": (nn.Dropout(), False),
 }
 
 
-@pytest.mark.parametrize("name", READS)
-def test_a_second_pass_is_run_where_somebody_asks_for_the_mode(name: str):
-    norm, program, count, alike = READS[name]
-    net = Asking(norm, *([program] if program else [])).eval()
-    PASSES.clear()
-    graph = trace(net, torch.randn(2, 1, 6, 6))
-    assert (len(PASSES), graph.modes_alike) == (count, alike)
-    assert "training" not in vars(nn.Module)
+@pytest.mark.parametrize("name", NORMS)
+def test_modes_are_alike_where_training_mode_was_run_and_did_the_same(name: str):
+    norm, alike = NORMS[name]
+    norm.track_running_stats = name == "batch norm"
+    assert trace(nn.Sequential(nn.Conv2d(1, 4, 3), norm).eval(), torch.randn(2, 1, 6, 6)).modes_alike is alike
 
 
 def test_a_norm_of_one_value_is_still_tried_in_training_mode():
-    graph = trace(Asking(nn.BatchNorm2d(4)).eval(), torch.randn(1, 1, 3, 3))
+    graph = trace(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)).eval(), torch.randn(1, 1, 3, 3))
     assert "Expected more than 1 value per channel" in "".join(graph.notes)
-
-
-def test_mode_reads(model: nn.Module):
-    with ModeReads(model) as reads, ModeReads(model) as inner:
-        assert model.training
-        model.eval()
-        assert not model[2].training
-        with pytest.raises(AttributeError, match="training"):
-            assert nn.Module.__new__(nn.ReLU).training
-    assert (reads.elsewhere, inner.elsewhere, reads.same) == (True, True, False)
-    assert not model.training
-    with suppress(RuntimeError), ModeReads(model) as reads:
-        model[1](torch.randn(2, 2, 3, 3))
-        raise RuntimeError
-    assert (reads.elsewhere, reads.norms, reads.same) == (False, {model[1]}, False)
-    assert "training" not in vars(nn.Module)
 
 
 def test_told_of_gradients():

@@ -4,6 +4,7 @@ import copy
 import gc
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -232,6 +233,14 @@ def test_a_number_of_channels_used_as_a_number_keeps_them():
     free = Program(lambda m, x: m.out(m.a(x).reshape(2, m.a(x).shape[1], -1).view(x.shape[0], -1, 16, 16)),
                    a=conv(3, 6), out=conv(6, 2))  # fmt: skip
     assert _space(trace(free, X), "a").removable
+
+
+def test_a_package_beside_torch_is_no_code_of_torch():
+    beside = f"{Path(torch.__file__).parent}_more/net.py"
+    scope: dict[str, Callable[..., Tensor]] = {}
+    exec(compile("def program(m, x):\n    return m.a(x) if (x > 0).any() else x", beside, "exec"), scope)
+    (found,) = trace(Program(scope["program"], a=conv(3, 6)), X).decisions
+    assert (found.place, found.kind) == ("net.py:2", "value")
 
 
 def test_decisions_by_values_of_inputs_are_named():

@@ -143,6 +143,31 @@ def _written(h: Tensor) -> Tensor:
     return h
 
 
+BIASES = {
+    "addmm": lambda m, x: torch.addmm(m.b, x, m.w.T).relu() @ m.v,
+    "linear": lambda m, x: F.linear(x, m.w, m.b).relu() @ m.v,
+    "transposed": lambda m, x: torch.addmm(m.b, x, m.u).relu() @ m.v,
+    "computed": lambda m, x: F.linear(x, m.w, 2 * m.b.expand(6)).relu() @ m.v,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("addmm", (1,)), ("addmm", ()), ("addmm", (1, 6)), ("linear", (1,)), ("transposed", (1, 6)), ("computed", (1,))],
+)
+def test_a_bias_that_is_no_number_for_each_output_keeps_its_layer(name: str, shape: tuple[int, ...]):
+    torch.manual_seed(0)
+    net = Matrices(BIASES[name], w=(6, 5), u=(5, 6), v=(6, 3)).double()
+    net.b = nn.Parameter(torch.randn(shape, dtype=torch.float64))
+    weight = "u" if name == "transposed" else "w"
+    with torch.no_grad():
+        net.w[1], net.u[:, 1], net.v[1] = 0, 0, 0
+    found = compact(net, NODES)
+    assert torch.equal(found.model(NODES), net(NODES))
+    words = "its bias must be a plain parameter" if name == "computed" else "give it a bias of one number for each"
+    assert f"is not followed, so nothing of it goes: {words}" in found.certificate.pinned[weight]
+
+
 @pytest.mark.parametrize("name", TAKEN)
 def test_zeros_that_stay_are_named(name: str):
     program, place, words = TAKEN[name]
@@ -162,6 +187,17 @@ def test_zeros_of_channels_that_are_one_to_an_operation_are_named():
     net.a, net.b = nn.Bilinear(5, 5, 6, dtype=torch.float64), nn.Linear(6, 2, dtype=torch.float64)
     net.b.weight.data[:, 1] = 0
     assert compact(net, NODES).certificate.pinned == {"a.bilinear": "no layer makes it"}
+
+
+def test_a_pixel_of_zeros_is_no_channel_that_an_operation_keeps():
+    class Sampled(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            h = F.grid_sample(self[0](x), torch.zeros(len(x), 2, 2, 2, dtype=x.dtype), align_corners=False)
+            return self[1](h.flatten(1))
+
+    net, x = Sampled(nn.Conv2d(1, 3, 3), nn.Linear(12, 2)).double(), torch.randn(2, 1, 6, 6, dtype=torch.float64)
+    net[1].weight.data[:, 5] = 0
+    assert compact(net, x).certificate.pinned == {}
 
 
 def test_a_bag_that_is_rescaled_as_it_is_read_stays():

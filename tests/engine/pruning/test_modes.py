@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, is_grad_enabled, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from tests.engine.graph.zoo import Program, conv
 from tests.engine.pruning.test_compact import silenced
+from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.pruning import NotExact, compact
+from winnow.engine.pruning.masking import silence
 
 MODELS = ["ours basic", "splits", "u-net"]
 
@@ -128,17 +130,21 @@ def test_dropout_that_is_never_off_is_compared_with_the_same_numbers():
 ASKED = {
     "the switch": lambda m, x: m.c(m.b(m.a(x).relu()) if torch.is_grad_enabled() else m.a(x).relu()),
     "a tensor": lambda m, x: (lambda h: m.c(m.b(h) if h.requires_grad else h))(m.a(x).relu()),
+    "whether it is a leaf": lambda m, x: (lambda h: m.c(h if h.is_leaf else m.b(h)))(m.a(x).relu()),
+    "unseen": lambda m, x: m.c(m.b(m.a(x).relu()) if is_grad_enabled() else m.a(x).relu()),
     "its history": lambda m, x: (lambda h: m.c(m.b(h) if h.grad_fn is not None else h))(m.a(x).relu()),
 }
+
+
+UNSEEN = ("unseen", "whether it is a leaf")
 
 
 @pytest.mark.parametrize("name", ASKED)
 def test_what_goes_another_way_with_gradients_is_refused_by_name(name: str):
     net = Program(ASKED[name], a=conv(3, 6), b=conv(6, 6), c=conv(6, 2)).eval()
     net.c.weight.data[:, 1] = 0
-    with pytest.raises(
-        NotExact, match=r"It was run with gradients on, which its code asks for \(test_modes.py:\d+: \""
-    ):
+    asked = r"It was run with gradients on, which its code asks for \(test_modes.py:\d+: \""
+    with pytest.raises(NotExact, match=asked if name not in UNSEEN else "with gradients on. Keep the model as"):
         compact(net, torch.randn(2, 3, 6, 6))
     assert torch.is_grad_enabled is torch._C.is_grad_enabled
 
@@ -178,3 +184,24 @@ def test_a_model_that_writes_into_its_weights_is_left_as_it_was(name: str):
     found = compact(net, x)
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
     torch.testing.assert_close(found.model(x), net(x))
+
+
+class Keeping(nn.Module):
+    """Keeps what it made last, with its history."""
+
+    def __init__(self, kept: object) -> None:
+        super().__init__()
+        self.a, self.b, self.kept = nn.Embedding(9, 6, max_norm=0.5), nn.Linear(6, 2), kept
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(self.a(x))
+
+
+def test_a_model_that_keeps_a_result_is_copied_or_refused_by_name():
+    words, kept = torch.arange(4), torch.ones(2, requires_grad=True) * 2
+    net = Keeping(kept).eval()
+    assert torch.equal(compact(net, words).model(words), net(words))
+    assert torch.equal(silence(net, [])(words), net(words))
+    assert net.kept is kept
+    with pytest.raises(NotTraceable, match=r"got `kept`, which cannot be copied \(.*drop it before"):
+        compact(Keeping([kept]), words)

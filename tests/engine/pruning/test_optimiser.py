@@ -80,6 +80,19 @@ def test_a_step_after_transfer_is_the_dense_step(maker: str, name: str, gather: 
             torch.testing.assert_close(value, values[key], rtol=1e-8, atol=1e-8)
 
 
+def test_a_model_that_writes_into_its_weights_is_followed_too():
+    torch.manual_seed(0)
+    net, words = nn.Sequential(nn.Embedding(9, 6, max_norm=0.5), nn.Linear(6, 6), nn.Linear(6, 2)), torch.arange(4)
+    optimizer = Adam(net.parameters(), 1e-2)
+    step(net, optimizer, words)
+    net[2].weight.data[:, 1] = 0
+    found = compact(net, words)
+    moved = transfer(optimizer, found)
+    assert {id(p) for p in moved.param_groups[0]["params"]} == {id(p) for p in found.model.parameters()}
+    assert moved.state[found.model[1].weight]["exp_avg"].shape == (5, 6)
+    assert all(cut.origin() is net.get_parameter(cut.name) for cut in found.cuts)
+
+
 def test_what_was_dropped_leaves_the_optimiser():
     net, x = silenced("ours basic", "coupled", 0.4)
     optimizer = AdamW(net.parameters(), 1e-2)
