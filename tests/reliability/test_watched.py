@@ -56,7 +56,8 @@ def test_a_run_outlives_its_closed_tab_and_its_killed_server(runs_root: Path, br
         page.get_by_role("button", name="Start training").click()
         until(lambda: run.recorded_status().epoch >= 1)
         page.reload()
-        page.get_by_role("button", name="Stop", exact=True).wait_for()
+        ours = page.get_by_test_id("stMainBlockContainer")  # Streamlit has a Stop of its own while it draws
+        ours.get_by_role("button", name="Stop", exact=True).wait_for()
         page.close()
         for own in servers(psutil.Process(server.pid), run):
             os.kill(own.pid, signal.SIGKILL)
@@ -68,7 +69,7 @@ def test_a_run_outlives_its_closed_tab_and_its_killed_server(runs_root: Path, br
         page = context.new_page()
         page.goto(f"{address}/train?run={run.id}")
         settled(page)
-        ours = page.get_by_test_id("stMainBlockContainer")  # Streamlit has a Stop of its own while it draws
+        ours = page.get_by_test_id("stMainBlockContainer")
         ours.get_by_role("button", name="Stop", exact=True).click()
         until(lambda: run.status.state not in LIVE)
         page.get_by_role("button", name="Resume training").wait_for()
