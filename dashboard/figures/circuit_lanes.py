@@ -7,7 +7,18 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from winnow.dashboard.figures.cell_points import HOVER, RING, carried
-from winnow.dashboard.figures.style import GRID, NEUTRAL, SMALLER, Style, empty, escaped, of_all, panels, shortened
+from winnow.dashboard.figures.style import (
+    GRID,
+    NEUTRAL,
+    SMALLER,
+    Style,
+    empty,
+    escaped,
+    evenly,
+    of_all,
+    panels,
+    shortened,
+)
 from winnow.dashboard.frames.cells import Cell
 from winnow.engine.explain.usage import JOIN
 
@@ -37,7 +48,7 @@ def circuit_lanes_figure(
     if lanes.empty:
         return empty("The circuits are drawn once they are found.")
     depths = np.unique(lanes["depth"])
-    kept = depths[np.unique(np.linspace(0, len(depths) - 1, min(len(depths), MOST_LAYERS)).round().astype(int))]
+    kept = depths[evenly(len(depths), MOST_LAYERS)]
     drawn, nodes = _side_by_side(lanes, kept), _side_by_side(nodes, kept)
     middles = _middles(drawn, tasks)
     figure = panels(height=180 + 60 * max(len(middles), 4))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.style import NEUTRAL, Style, empty, of_all, panels, shortened
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, evenly, of_all, panels, shortened
 
 MOST_LAYERS = 12
 COLUMNS = 4
@@ -25,9 +25,7 @@ def deletion_curves(frame: pd.DataFrame, layers: Sequence[str], look: Style) -> 
     known = [name for name in layers if (frame["layer"] == name).any()]
     if not known:
         return empty("No channels have been removed together yet.", height=300)
-    drawn = [
-        known[i] for i in np.unique(np.linspace(0, len(known) - 1, min(len(known), MOST_LAYERS)).round().astype(int))
-    ]
+    drawn = [known[place] for place in evenly(len(known), MOST_LAYERS)]
     columns = min(COLUMNS, len(drawn))
     rows = -(-len(drawn) // columns)
     figure = panels(rows, columns, [shortened(name, 24) for name in drawn], height=90 + 190 * rows)

@@ -7,7 +7,18 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from winnow.dashboard.figures.style import COLOURS, NEUTRAL, empty, escaped, of_all, panels, shortened, thinned, xy
+from winnow.dashboard.figures.style import (
+    COLOURS,
+    NEUTRAL,
+    empty,
+    escaped,
+    evenly,
+    of_all,
+    panels,
+    shortened,
+    thinned,
+    xy,
+)
 
 MOST_CURVES = 12  # layers drawn one by one; of a deeper network every k-th
 MOST_LETTERS = 20  # of a name in the legend; where one points, it is whole
@@ -29,7 +40,7 @@ def median_norms(frame: pd.DataFrame) -> go.Figure:
         return empty("The norms are recorded after each epoch.", height=400)
     figure = panels(height=520)
     depth = int(frame["depth"].max())
-    drawn = np.unique(np.linspace(0, depth, min(depth + 1, MOST_CURVES)).round().astype(int))
+    drawn = evenly(depth + 1, MOST_CURVES)
     colours = sample_colorscale("viridis", (0.2 + 0.5 * drawn / max(depth, 1)).tolist())
     for place, colour in zip(drawn, colours, strict=True):
         figure.add_trace(_layer(frame[frame["depth"] == place], colour))
@@ -88,8 +99,7 @@ def _spread(frame: pd.DataFrame) -> pd.DataFrame:
     """Return every k-th channel, and of the epochs every m-th with the last, so that MOST_POINTS are not exceeded."""
     channels, moments = frame["channel"].unique(), frame["at"].unique()
     wanted = channels[:: -(-len(channels) // 256)]
-    room = max(2, MOST_POINTS // len(wanted))
-    places = np.unique(np.linspace(0, len(moments) - 1, min(room, len(moments))).round().astype(int))
+    places = evenly(len(moments), max(2, MOST_POINTS // len(wanted)))
     return frame[frame["channel"].isin(wanted) & frame["at"].isin(moments[places])]
 
 

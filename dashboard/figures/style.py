@@ -159,6 +159,11 @@ def xy(frame: pd.DataFrame, value: str) -> dict[str, NDArray[np.float32]]:
     return {"x": drawn["at"].to_numpy(np.float32), "y": drawn[value].to_numpy(np.float32)}
 
 
+def evenly(whole: int, most: int) -> NDArray[np.int_]:
+    """Return the places of at most `most` of `whole` things, evenly spread, the first and the last among them."""
+    return np.unique(np.linspace(0, whole - 1, min(whole, most)).round().astype(int))
+
+
 def of_all(drawn: int, whole: int, noun: str) -> str:
     """Say in a second line of an axis's title how many of the layers, say, are drawn, where not all are."""
     return f"<br>{drawn:,} of {whole:,} {noun}; all are in the CSV" if drawn < whole else ""

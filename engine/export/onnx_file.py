@@ -53,9 +53,8 @@ def export_onnx(model: nn.Module, example_inputs: Any, path: Path | str) -> Expo
     call = traced_call(model, example_inputs)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         file = Path(folder) / path.name
-        notes = _write(model, call, file)
+        notes, names = _write(model, call, file)
         session = Session(file, threads=torch.get_num_threads())
-        names = list(exported_outputs(private(model), call))
         error, compared = agreed(model, example_inputs, lambda given: dict(zip(names, session(given), strict=True)))
         content = file.read_bytes()
         with file.open("rb") as whole:
@@ -92,8 +91,8 @@ class Session:
         return [torch.from_numpy(array) for array in self.run(self.feed(inputs))]
 
 
-def _write(model: nn.Module, call: Call, file: Path) -> tuple[str, ...]:
-    """Write the file, and return what the exporter warned of."""
+def _write(model: nn.Module, call: Call, file: Path) -> tuple[tuple[str, ...], list[str]]:
+    """Write the file, and return what the exporter warned of, and the names of the outputs."""
     found, inputs = exported_outputs(private(model), call), call.kwargs  # a pass may write into what it holds
     names = list(inputs) if len(call.tensors()) == len(inputs) and not call.args else None
     with noted() as notes, evaluating(model):
@@ -108,7 +107,7 @@ def _write(model: nn.Module, call: Call, file: Path) -> tuple[str, ...]:
         for node in program.model.graph.all_nodes():  # lines of source, with the paths of this machine
             node.metadata_props.clear()
         program.save(file, external_data=False)
-    return tuple(notes)
+    return tuple(notes), list(found)
 
 
 def _on_cpu(model: nn.Module) -> nn.Module:

@@ -52,17 +52,13 @@ class Passes:
     unused: tuple[str, ...]
     notes: tuple[str, ...]
     modes_alike: bool
+    rewritten: tuple[str, ...]
 
 
 def built_graph(model: nn.Module, passes: Passes) -> ChannelGraph:
     """Return the graph of a model from its passes."""
     recording = passes.recording
-    inputs, outputs = (_joined([dict(_ends(ends[side])) for ends in passes.ends]) for side in (0, 1))
-    _pin_numbers(recording, passes.numbers)
-    close_all(recording)
-    place_constants(recording)
-    every = [carrier for carriers in (*inputs.values(), *outputs.values()) for carrier in carriers]
-    number = classes(recording, every)
+    inputs, outputs, number = _closed(passes)
     flows = tuple(flow.mapped(number) for flow in recording.flows)
     sites = tuple(replace(site, channels=number[site.channels]) for site in recording.sites.values())
     ends = _channels(inputs, number, "input"), _channels(outputs, number, "output")
@@ -77,9 +73,7 @@ def built_graph(model: nn.Module, passes: Passes) -> ChannelGraph:
         sites=sites,
         spaces=_spaces(count, sites, flows, ends, joins, unmade),
         products=_once([flow for flow in flows if isinstance(flow, Product)], recording.first),
-        depthwise=_once(
-            [use.mapped(number) for use in recording.layer_uses if isinstance(use, Depthwise)], recording.first
-        ),
+        depthwise=_once([u.mapped(number) for u in recording.layer_uses if isinstance(u, Depthwise)], recording.first),
         flows=flows,
         steps=tuple(step.mapped(number) if isinstance(step, MAPPED) else step for step in recording.steps),
         ends={name or "output": tuple(carrier.index for carrier in carriers) for name, carriers in outputs.items()},
@@ -96,10 +90,22 @@ def built_graph(model: nn.Module, passes: Passes) -> ChannelGraph:
         pinned=tuple(dict.fromkeys(recording.not_understood)),
         whole_macs=tuple(recording.whole_macs),
         direct=dict(recording.direct),
+        rewritten=passes.rewritten,
         unused=passes.unused,
         notes=passes.notes,
         modes_alike=passes.modes_alike,
     )
+
+
+def _closed(passes: Passes) -> tuple[Mapping[str, list[Carrier]], Mapping[str, list[Carrier]], Labels]:
+    """Close what is open in a recording; return the model's inputs and outputs, and the class of every label."""
+    recording = passes.recording
+    inputs, outputs = (_joined([dict(_ends(ends[side])) for ends in passes.ends]) for side in (0, 1))
+    _pin_numbers(recording, passes.numbers)
+    close_all(recording)
+    place_constants(recording)
+    every = [carrier for carriers in (*inputs.values(), *outputs.values()) for carrier in carriers]
+    return inputs, outputs, classes(recording, every)
 
 
 def _numbered(carrier: Carrier, number: Labels) -> Carrier:

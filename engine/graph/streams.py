@@ -81,7 +81,8 @@ def stream_tables(found: Streams, liveness: Liveness) -> tuple[pd.DataFrame, pd.
     Edges: source, target (numbers of nodes); channels that go there and how many of them are kept.
     """
     spaces = {int(channel): space for space in liveness.graph.spaces for channel in space.channels}
-    nodes = [(place, *_row(liveness, node, spaces)) for place, node in enumerate(found.nodes)]
+    sizes = {name: own.numel() for name, own in liveness.graph.model.named_parameters(remove_duplicate=False)}
+    nodes = [(place, *_row(liveness, node, spaces, sizes)) for place, node in enumerate(found.nodes)]
     edges = [
         (*ends, len(channels), int(liveness.kept[channels].sum())) for ends, channels in sorted(found.edges.items())
     ]
@@ -223,8 +224,10 @@ def _pruned(found: Streams) -> Streams:
     return _pruned(Streams([found.nodes[place] for place in stays], edges))
 
 
-def _row(liveness: Liveness, node: StreamNode, spaces: Mapping[int, Space]) -> Iterator[object]:
-    """Yield what the frame says of a node, after its number."""
+def _row(
+    liveness: Liveness, node: StreamNode, spaces: Mapping[int, Space], sizes: Mapping[str, int]
+) -> Iterator[object]:
+    """Yield what the frame says of a node, after its number; `sizes` are those of all parameters, by name."""
     own = [spaces[int(label)] for label in node.channels[:1] if int(label) in spaces]
     reaches = own[0].reaches if own else ()
     weights = _weights(node)
@@ -233,9 +236,8 @@ def _row(liveness: Liveness, node: StreamNode, spaces: Mapping[int, Space]) -> I
     yield own[0].name if own else ""
     yield ", ".join((node.name,) if node.kind == "output" else reaches)
     yield from (len(node.channels), int(liveness.kept[node.channels].sum()))
-    parameters = dict(liveness.graph.model.named_parameters(remove_duplicate=False))
     yield from _columns(liveness, node)
-    yield sum(parameters[name].numel() for name in weights if name in parameters)
+    yield sum(sizes.get(name, 0) for name in weights)
     yield from _macs(liveness, node)
 
 

@@ -182,10 +182,10 @@ def recurrent_uses(steps: Iterable[Step]) -> list[RecurrentStep | CellStep]:
 
 def recurrent_macs(liveness: Liveness, step: RecurrentStep | CellStep) -> tuple[float, float, float]:
     """Return the MACs of a recurrent layer, how many go with dead channels, and the same again."""
-    shapes = {name: tuple(own.shape) for name, own in liveness.graph.model.named_parameters(remove_duplicate=False)}
     whole = left = 0.0
     for level in step.levels:
         for name in (level.weight_ih, level.weight_hh):
-            whole += level.places * math.prod(shapes[name])
-            left += level.places * _left(liveness, name, shapes[name])
+            shape = tuple(liveness.graph.model.get_parameter(name).shape)
+            whole += level.places * math.prod(shape)
+            left += level.places * _left(liveness, name, shape)
     return whole, whole - left, whole - left

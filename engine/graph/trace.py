@@ -9,7 +9,6 @@ import inspect
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -64,7 +63,7 @@ def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> Ch
         for call in given:
             for one in call.modes():
                 passes.add(one, asked=call.training is not None)
-    return replace(built_graph(inner, passes.found(given, said)), rewritten=tuple(state.rewritten))
+    return built_graph(inner, passes.found(given, said))
 
 
 class _Passes:
@@ -121,6 +120,7 @@ class _Passes:
             unused=tuple(name for name, _ in self._model.named_parameters() if name not in self._used),
             notes=(*said, *self._not_run),
             modes_alike=self._modes_alike,
+            rewritten=tuple(self._state.rewritten),
         )
 
     def _compare_modes(self, call: Call, signature: Signature) -> None:

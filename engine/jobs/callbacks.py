@@ -124,9 +124,11 @@ class Recorded:
         """Record the steps that the optimiser has taken meanwhile; return whether the run is to stop."""
         taken, self._taken = self._taken, 0
         self._open = True
+        if self._recorder is None:
+            return False
         try:
-            for _ in range(taken if self._recorder is not None else 0):
-                self._recorder.step({})  # type: ignore[union-attr]
+            for _ in range(taken):
+                self._recorder.step({})
         except RunStopped as stop:
             self.end(stop)
             return True

@@ -118,8 +118,8 @@ def _traced(net: nn.Module, example: Tensor) -> ChannelGraph:
     try:
         return trace(net, example)
     except Exception as raised:
-        networks_own = type(raised) is ValueError and isinstance(raised.__cause__, RuntimeError)
-        error = raised.__cause__ if networks_own and raised.__cause__ else raised
+        cause = raised.__cause__  # of the network itself, where `trace` has put words of its own around it
+        error = cause if type(raised) is ValueError and isinstance(cause, RuntimeError) else raised
         if isinstance(error, ValueError):  # it says itself what does not fit
             raise
         kind, line = str(example.dtype).removeprefix("torch."), users_line(error)

@@ -57,10 +57,12 @@ def _states(known: Sequence[Summary]) -> list[tuple[str, str]]:
     return [(one.id, state_word(one.status)) for one in known]
 
 
-def _followed(drawn: Sequence[tuple[str, str]]) -> None:
-    """Draw the whole page once there are other runs, or states of runs, than were drawn."""
-    if _states(summaries()) != list(drawn):
+def _followed(drawn: Sequence[tuple[str, str]]) -> list[Summary]:
+    """Return all runs; once there are others, or in other states, than were drawn, draw the whole page instead."""
+    known = summaries()
+    if _states(known) != list(drawn):
         st.rerun()
+    return known
 
 
 def _trade_off() -> None:
@@ -71,8 +73,7 @@ def _trade_off() -> None:
 
 def _table(drawn: Sequence[tuple[str, str]]) -> None:
     """Draw the table, or the whole page where that is due."""
-    _followed(drawn)
-    known = summaries()
+    known = _followed(drawn)
     wanted, by_study = finding(known)
     listed = found_runs.matching_runs(known, wanted)
     studies = pd.DataFrame()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow.dashboard.figures.style import COLOURS, LETTER, NEUTRAL, empty, mark, panels, styles, thinned, xy
+from winnow.dashboard.figures.style import COLOURS, LETTER, NEUTRAL, empty, evenly, mark, panels, styles, thinned, xy
 
 
 @given(st.integers(1, 5000), st.integers(0, 2**31))
@@ -67,3 +67,12 @@ def test_names_of_events_never_lie_on_one_another_and_none_is_lost_silently(mome
     said = [int(note.text.split()[0]) for note in figure.layout.annotations if note.xref == "paper"]
     assert len(notes) + sum(said) == len(moments)
     assert len(figure.layout.shapes) == len(moments)
+
+
+@pytest.mark.parametrize(
+    ("whole", "most", "places"), [(1, 12, [0]), (3, 12, [0, 1, 2]), (9, 3, [0, 4, 8]), (12, 5, [0, 3, 6, 8, 11])]
+)
+def test_evenly_takes_the_first_the_last_and_as_many_between_as_there_may_be(
+    whole: int, most: int, places: list[int]
+) -> None:
+    assert evenly(whole, most).tolist() == places
