@@ -9,6 +9,7 @@ import html
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -72,6 +73,12 @@ def escaped(text: str) -> str:
 
 def panels(rows: int = 1, columns: int = 1, titles: Sequence[str] = (), height: int = 300) -> go.Figure:
     """Return an empty figure of rows × columns plots in the common look."""
+    return go.Figure(_panels(rows, columns, tuple(titles), height))
+
+
+@lru_cache(128)
+def _panels(rows: int, columns: int, titles: tuple[str, ...], height: int) -> go.Figure:
+    """Return what `panels` copies: laying out subplots takes ten times as long as a copy."""
     figure = make_subplots(
         rows,
         columns,

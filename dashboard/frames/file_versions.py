@@ -4,8 +4,9 @@ A cache is keyed on the path and this version, never on the arrays: two differen
 hash, while an appended file never keeps its size, nor a replaced one its time of change.
 
 A page that watches a live run draws it once a second: a cache that kept what it made of every version would hold the
-log a hundred times. `latest` keeps what was made of the newest one. A log grows between any two drawings: eight who
-watch a run had its figures made eight times a second; `paced` takes what grew within a while for one version.
+log a hundred times. `latest` keeps what was made of the newest one, and of those who ask for it at once one makes it
+while the others wait. A log grows between any two drawings: eight who watch a run had its figures made eight times a
+second; `paced` takes what grew within a while for one version.
 """
 
 import time
@@ -13,8 +14,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import wraps
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
 from typing import NamedTuple, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 Asked = ParamSpec("Asked")
 Made = TypeVar("Made")
@@ -60,25 +62,36 @@ def latest(most: int) -> Callable[[Callable[Asked, Made]], Callable[Asked, Made]
 
     def decorator(make: Callable[Asked, Made]) -> Callable[Asked, Made]:
         kept: OrderedDict[Hashable, tuple[Hashable, Made]] = OrderedDict()
+        makers: WeakValueDictionary[Hashable, RLock] = WeakValueDictionary()
         lock = Lock()
+
+        def known(asked: Hashable, versions: Hashable) -> tuple[Made] | None:
+            with lock:
+                found = kept.get(asked)
+                if found is None or found[0] != versions:
+                    return None
+                kept.move_to_end(asked)
+                return (found[1],)
 
         @wraps(make)
         def kept_or_made(*given: Asked.args, **named: Asked.kwargs) -> Made:
             arguments = [*enumerate(given), *named.items()]
             asked = tuple(argument for argument in arguments if not _tells_versions(argument[1]))
             versions = tuple(argument for argument in arguments if _tells_versions(argument[1]))
+            if (found := known(asked, versions)) is not None:
+                return found[0]
             with lock:
-                found = kept.get(asked)
-                if found is not None and found[0] == versions:
+                maker = makers.setdefault(asked, RLock())
+            with maker:
+                if (found := known(asked, versions)) is not None:
+                    return found[0]
+                value = make(*given, **named)
+                with lock:
+                    kept[asked] = (versions, value)
                     kept.move_to_end(asked)
-                    return found[1]
-            value = make(*given, **named)
-            with lock:
-                kept[asked] = (versions, value)
-                kept.move_to_end(asked)
-                while len(kept) > most:
-                    kept.popitem(last=False)
-            return value
+                    while len(kept) > most:
+                        kept.popitem(last=False)
+                return value
 
         return kept_or_made
 

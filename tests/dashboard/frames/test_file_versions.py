@@ -1,4 +1,6 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier, Event
 from types import SimpleNamespace
 
 import pytest
@@ -19,3 +21,39 @@ def test_paced_moves_once_in_a_while_however_often_it_is_asked(tmp_path: Path, m
     assert seen(tmp_path / "other") == (0, 0)
     clock[0] += 0.2
     assert seen(log) == file_versions.version(log) != first
+
+
+def test_latest_makes_a_version_once_for_all_who_ask_at_the_same_time():
+    made: list[int] = []
+    asking = Barrier(8)
+
+    @file_versions.latest(2)
+    def double(value: int, _log: file_versions.Version) -> int:
+        made.append(value)
+        Event().wait(0.05)  # the others ask meanwhile
+        return 2 * value
+
+    def ask(place: int) -> int:
+        asking.wait()
+        return double(place % 2, file_versions.Version(1, 1))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(ask, range(8))) == [0, 2, 0, 2, 0, 2, 0, 2]
+    assert sorted(made) == [0, 1]
+    assert double(1, file_versions.Version(2, 1)) == 2
+    assert sorted(made) == [0, 1, 1]
+
+
+def test_latest_makes_again_what_failed():
+    tried: list[int] = []
+
+    @file_versions.latest(2)
+    def once_wrong(value: int) -> int:
+        tried.append(value)
+        if len(tried) == 1:
+            raise ValueError(value)
+        return value
+
+    with pytest.raises(ValueError, match="7"):
+        once_wrong(7)
+    assert once_wrong(7) == 7
