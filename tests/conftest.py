@@ -194,6 +194,7 @@ def arithmetic_as_it_was() -> Iterator[None]:
     if "torch" in sys.modules:
         sys.modules["torch"].set_flush_denormal(False)
         sys.modules["torch"].use_deterministic_algorithms(False)
+        sys.modules["torch"].utils.deterministic.fill_uninitialized_memory = True
 
 
 @pytest.fixture(scope="session")

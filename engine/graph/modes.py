@@ -7,6 +7,7 @@ with statistics_kept(model):         batch norms in training mode leave their ru
 with requiring_grad(parameters, wanted):  parameters that ask for gradients, or that do not
 with calling(module, function):      a module that calls a function in the place of its forward
 with modules_called():               attention layers run their modules, not torch's one kernel for all of them
+with memory_unfilled():              deterministic algorithms do not fill new memory first, which is not to be timed
 with told_of_gradients(note):        `note` is called where somebody asks `torch.is_grad_enabled`
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils import deterministic
 
 
 @contextmanager
@@ -106,6 +108,17 @@ def modules_called() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+
+
+@contextmanager
+def memory_unfilled() -> Iterator[None]:
+    """Let torch hand out memory as it finds it, also where it computes by deterministic algorithms."""
+    before = deterministic.fill_uninitialized_memory
+    deterministic.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        deterministic.fill_uninitialized_memory = before
 
 
 @contextmanager

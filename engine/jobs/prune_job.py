@@ -25,7 +25,7 @@ from winnow.engine.jobs.prune_report import (
 )
 from winnow.engine.jobs.refit_checkpoint import RefitCheckpoint
 from winnow.engine.jobs.restore import Restored, restored_network
-from winnow.engine.jobs.run_data import prepare, run_images
+from winnow.engine.jobs.run_data import memory_as_it_is, prepare, run_images
 from winnow.engine.jobs.writer import Writer
 from winnow.engine.pruning import Compacted, compact, transfer
 from winnow.engine.pruning.blocks import blocks_of
@@ -107,6 +107,7 @@ def _removed(pruning: Pruning) -> tuple[Compacted, nn.Module]:
     example = pruning.validation.example()
     pruning.phase("evaluating the run's network", 0.05)
     pruning.evaluate("dense", net, list(pruning.restored.tasks))
+    memory_as_it_is()
     found = units(net, example)
     gone = _chosen(pruning, found)
     masked = silence(net, found.chosen(gone)) if spec.criterion != "zeros" else net

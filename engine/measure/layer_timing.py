@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.graph.graph import ChannelGraph
-from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.modes import evaluating, memory_unfilled
 from winnow.engine.graph.records import Depthwise, Product
 from winnow.engine.measure.layer_times import LayerTimes, WidthTimes, width_times
 from winnow.engine.pruning.blocks import machine_name, measured_blocks, read_cache, write_cache
@@ -213,7 +213,7 @@ def least_seconds(module: nn.Module, inputs: Mapping[str, Any], enough: float = 
     gpu = next((parameter.device for parameter in module.parameters() if parameter.is_cuda), None)
     alone = gpu is None and torch.get_num_threads() == 1  # then other work on the machine does not count
     clock, found = time.thread_time if alone else time.perf_counter, list[float]()
-    with torch.inference_mode():
+    with torch.inference_mode(), memory_unfilled():
         while len(found) <= LEAST or (len(found) <= MOST and sum(found) < enough):
             start = clock()
             module(**inputs)

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.graph.modes import evaluating, modules_called
+from winnow.engine.graph.modes import evaluating, memory_unfilled, modules_called
 from winnow.engine.measure.counts import layer_macs
 from winnow.engine.measure.peaks import Peaks, seconds_of, with_threads
 from winnow.engine.measure.timing import Timing, each_round, eager
@@ -89,7 +89,8 @@ class _Probe:
         self.passes.append({})
         self.seen = {}
         self._running = True
-        model(**inputs)
+        with memory_unfilled():
+            model(**inputs)
         self._running = False
 
     def begin(self, name: str) -> Callable[..., None]:

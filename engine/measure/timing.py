@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.benchmark import Timer
 
 from winnow.engine.graph.examples import batched
-from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.modes import evaluating, memory_unfilled
 
 STEADY = 1.5  # p90/p10 above which the machine was too busy: do not quote such a figure
 Runner = Callable[[], Any]
@@ -87,7 +87,8 @@ def each_round(
     for turn in range(timing.rounds):
         for place in range(len(names)):
             name = names[(turn + place) % len(names)]
-            found[name].append(timers[name].blocked_autorange(min_run_time=timing.seconds).median)
+            with memory_unfilled():
+                found[name].append(timers[name].blocked_autorange(min_run_time=timing.seconds).median)
         if progress is not None:
             progress(turn + 1, timing.rounds)
     return {name: np.array(values) for name, values in found.items()}

@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from winnow.engine.graph.modes import memory_unfilled
+
 MEASURED = 64  # channels
 STEPS = (16, 8, 4, 2, 1)
 ALIGNED = 4  # no other widths are tried
@@ -114,7 +116,7 @@ def _times(device: torch.device, layout: torch.memory_format) -> list[float]:
     """Return the least seconds of a convolution that makes and of one that reads each number of channels."""
     widths = range(1, MEASURED + 1)
     least = {shape: float("inf") for width in widths for shape in ((OTHER, width), (width, OTHER))}
-    with torch.inference_mode():
+    with torch.inference_mode(), memory_unfilled():
         for _ in range(PASSES):
             least |= {shape: min(before, _least(device, layout, *shape)) for shape, before in least.items()}
     return [least[OTHER, width] + least[width, OTHER] for width in widths]

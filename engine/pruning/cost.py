@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from winnow.engine.graph.examples import is_channels_last
+from winnow.engine.graph.modes import memory_unfilled
 from winnow.engine.pruning.selecting import picked_units
 
 ROUNDS = 15
@@ -43,7 +44,7 @@ def measured_cost(device: torch.device, layout: torch.memory_format = torch.cont
 
     x, half, little, weight = drawn(1, 128, 32, 32), drawn(1, 64, 32, 32), drawn(1, 2, 1, 1), drawn(64, 64, 3, 3)
     index = torch.arange(0, 128, 2, device=device)
-    with torch.inference_mode():
+    with torch.inference_mode(), memory_unfilled():
         convolution = _seconds(lambda: functional.conv2d(half, weight, padding=1), device)
         gather = _seconds(lambda: picked_units(x, index, -3), device)
         call = _seconds(lambda: picked_units(little, index[:1], -3), device)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.modes import evaluating, memory_unfilled
 
 WARM_UP = 2
 
@@ -44,12 +44,13 @@ def time_ratio(
 ) -> Pace:
     """Return the time of `one` ÷ that of `other`: each runs once a round, in an order that alternates."""
     ratios = []
-    for turn in range(rounds + WARM_UP):
-        if turn % 2:
-            first, second = _seconds(one, clock), _seconds(other, clock)
-        else:
-            second, first = _seconds(other, clock), _seconds(one, clock)
-        ratios.append(first / second)
+    with memory_unfilled():
+        for turn in range(rounds + WARM_UP):
+            if turn % 2:
+                first, second = _seconds(one, clock), _seconds(other, clock)
+            else:
+                second, first = _seconds(other, clock), _seconds(one, clock)
+            ratios.append(first / second)
     p10, median, p90 = np.percentile(ratios[WARM_UP:], [10, 50, 90])
     return Pace(float(median), float(p10), float(p90))
 

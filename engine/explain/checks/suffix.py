@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from winnow.engine.explain.relevance.sites import Site
 from winnow.engine.graph.modes import calling
@@ -38,13 +38,16 @@ class Suffix:
     _recording: bool = False
     _reached: bool = False
     _counts: Counter[nn.Module] = field(default_factory=Counter)
-    _kept: dict[Call, tuple[Any, Counter[nn.Module]]] = field(default_factory=dict)
+    _kept: dict[Call, "_Kept"] = field(default_factory=dict)
 
     def record(self, images: Tensor) -> Any:
         """Return the model's outputs, and keep the results of calls that end before the layer begins."""
         self._kept.clear()
         self._recording, self._reached = True, False
-        return self._run(images)
+        outputs = self._run(images)
+        for own in self._kept.values():
+            own.settle()
+        return outputs
 
     def again(self, images: Tensor) -> Any:
         """Return the model's outputs for the images of the last record, run from the layer on."""
@@ -82,14 +85,45 @@ class Suffix:
         """Keep a result instead of those of the modules inside."""
         for inner in set(self._kept) - before:
             del self._kept[inner]
-        self._kept[key] = (_copied(result), self._counts.copy())
+        self._kept[key] = _Kept(result, self._counts.copy())
 
     def _replayed(self, key: Call, forward: Callable[..., Any], given: Any, named: Any) -> Any:
         if key not in self._kept:
             return forward(*given, **named)
-        result, counts = self._kept[key]
-        self._counts = counts.copy()
-        return _copied(result)  # a reader may write into it
+        kept = self._kept[key]
+        self._counts = kept.counts.copy()
+        return kept.result()
+
+
+class _Kept:
+    """The result of a call, and how often each module had been called at its end.
+
+    A reader may write into a result. One that nobody wrote into while it was recorded is handed out as it is; of others
+    each reader gets a copy.
+    """
+
+    def __init__(self, result: Any, counts: Counter[nn.Module]) -> None:
+        self.counts = counts
+        self._copy, self._written = _copied(result), True
+        self._first = [(leaf, _version(leaf)) for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+
+    def settle(self) -> None:
+        """See whether the pass that made the result has written into it."""
+        copies = [leaf for leaf in tree_leaves(self._copy) if isinstance(leaf, Tensor)]
+        self._written = any(
+            version is None or _version(own) != version or not torch.equal(own, copy)
+            for (own, version), copy in zip(self._first, copies, strict=True)
+        )
+        self._first.clear()
+
+    def result(self) -> Any:
+        """Return the result."""
+        return _copied(self._copy) if self._written else self._copy
+
+
+def _version(leaf: Tensor) -> int | None:
+    """Return how often a tensor was written into, None where torch does not count."""
+    return None if leaf.is_inference() else leaf._version
 
 
 def _copied(result: Any) -> Any:

@@ -6,10 +6,12 @@ from types import MethodType
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils import deterministic
 
 from winnow.engine.graph.modes import (
     calling,
     evaluating,
+    memory_unfilled,
     requiring_grad,
     statistics_kept,
     told_of_gradients,
@@ -154,3 +156,17 @@ def test_told_of_gradients():
         raise RuntimeError
     assert torch.is_grad_enabled()
     assert asked == [True]
+
+
+def test_memory_unfilled(monkeypatch: pytest.MonkeyPatch):
+    """Deterministic algorithms fill new memory with NaN, but not within it; afterwards they do again."""
+    monkeypatch.setattr(deterministic, "fill_uninitialized_memory", True)
+    mode = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("warn")
+    try:
+        with suppress(KeyError), memory_unfilled():
+            assert not deterministic.fill_uninitialized_memory
+            raise KeyError
+        assert torch.empty(50).isnan().all()
+    finally:
+        torch.set_deterministic_debug_mode(mode)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils import deterministic
 
 from tests.engine.jobs.test_worker import ENDED, until
 from tests.engine.own_nets import at_home
@@ -150,6 +151,26 @@ def test_what_changes_no_result_is_put_back(ended: Any) -> None:
     assert (left, torch.get_num_threads()) == (filters, 1)
     assert signal.getsignal(signal.SIGTERM) is handler
     torch.set_num_threads(threads)
+
+
+UNWRITTEN = {
+    "in_build": "net = Net(); net.light.weight = nn.Parameter(torch.empty_like(net.light.weight)); return net",
+    "in_forward": "x = x + torch.empty_like(x)",
+}
+
+
+@pytest.mark.parametrize("place", UNWRITTEN)
+def test_memory_that_nobody_wrote_is_noticed_in_the_first_pass(ended: Any, place: str) -> None:
+    status = ended(**{place: UNWRITTEN[place]})
+    assert status.state == "failed"
+    assert "NaN" in status.message, status.message
+
+
+def test_memory_is_filled_until_the_first_pass_only(ended: Any) -> None:
+    torch.set_deterministic_debug_mode("default")
+    assert ended().state == "done"
+    assert torch.get_deterministic_debug_mode() == 1
+    assert not deterministic.fill_uninitialized_memory
 
 
 def test_a_network_that_seeds_torch_when_it_is_built_is_told(ended: Any) -> None:

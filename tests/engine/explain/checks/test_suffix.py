@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.explain.checks.suffix import running_only
+from winnow.engine.explain.checks.suffix import running_only, suffix_of
+from winnow.engine.explain.relevance.sites import named_sites
 
 IMAGES = torch.rand(5, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 
@@ -80,3 +81,51 @@ def test_all_is_run_where_there_is_nothing_to_compare():
             model.runs = 0
             model(IMAGES)
             assert model.runs == 2
+
+
+class Chain(nn.Module):
+    """Three layers; what is done with the first one's result before the second reads it is `between`."""
+
+    def __init__(self, between: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.between = between
+        self.one, self.two, self.three = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        read = self.one(x)
+        self.between(read)
+        result: Tensor = self.three(self.two(read)) + read
+        return result
+
+
+def into_data(read: Tensor) -> None:
+    read.data.mul_(2)
+
+
+def out_of_place(read: Tensor) -> None:
+    read.mul(2)
+
+
+@pytest.mark.parametrize("between", [torch.relu_, lambda read: read[:, 1:].mul_(2), into_data, out_of_place])
+def test_suffix_of(between: Callable[[Tensor], object]):
+    """Every pass gives the bits of the whole model, also where a reader writes into what an earlier layer gave."""
+    torch.manual_seed(0)
+    net = Chain(between).eval()
+    (site,) = named_sites(net, ["three"], IMAGES)
+
+    def halved(x: Tensor) -> Tensor:
+        return x / 2
+
+    with torch.no_grad():
+        whole = net(IMAGES)
+        with site.changing(halved):
+            changed = net(IMAGES)
+        runs = []
+        net.one.register_forward_pre_hook(lambda *_: runs.append(1))
+        with suffix_of(net, site) as suffix:
+            assert torch.equal(suffix.record(IMAGES), whole)
+            for _ in range(3):
+                assert torch.equal(suffix.again(IMAGES), whole)
+                with site.changing(halved):
+                    assert torch.equal(suffix.again(IMAGES), changed)
+    assert not torch.equal(whole, changed)
