@@ -9,9 +9,9 @@ from typing import Literal
 import streamlit as st
 
 from winnow.dashboard.frames import events
-from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import COUNTED, plain, power, sentence
 from winnow.dashboard.shared.run_bar import act, redrawn
+from winnow.dashboard.shared.showing import show
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE, UNFINISHED, WorkFolder
@@ -115,7 +115,7 @@ def _slider(most: float) -> None:
     """Draw the strengths from λ_max down to a ten-thousandth of it, evenly on a log scale, and 0."""
     grid = strengths_below(most)
     now = float(st.session_state["strength_input"])
-    address.show("strength_slider", min(grid, key=lambda value: abs(value - now)), *grid)
+    show("strength_slider", min(grid, key=lambda value: abs(value - now)), *grid)
 
     def move() -> None:
         st.session_state["strength_input"] = st.session_state["strength_slider"]
