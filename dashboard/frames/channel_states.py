@@ -61,11 +61,15 @@ def _layers(path: Path, _rows: Version, _tables: Version) -> pd.DataFrame:
 
 
 def alarms(run: Run) -> pd.DataFrame:
-    """Return the layers about to die (layer, alive, total): those that the engine warned of, as long as it holds."""
+    """Return the layers about to die (layer, alive, total): those that the engine warned of, as long as it holds.
+
+    The one that has lost the largest share comes first.
+    """
     known = layers(run)
     alive, total = known["alive"] + known["near"], known["total"]
     few = known["layer"].isin(events.alarmed(run)) & (alive <= (ALARM * total).clip(lower=1))
-    return known[["layer", "total"]].assign(alive=alive)[few].reset_index(drop=True)
+    order = (alive / total)[few].sort_values(kind="stable").index
+    return known[["layer", "total"]].assign(alive=alive).loc[order].reset_index(drop=True)
 
 
 def states(run: Run) -> State:
