@@ -14,7 +14,7 @@ from winnow.dashboard.frames import explanations
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import EXPLANATION, OTHER, PRUNING, RUN, SENSITIVITY, STUDY
-from winnow.dashboard.shared.formatting import plain
+from winnow.dashboard.shared.formatting import isolated, plain
 from winnow.engine.runs.derived import derived_jobs
 from winnow.engine.runs.run import Run, list_runs, runs_folder
 from winnow.engine.runs.study import list_studies
@@ -132,7 +132,7 @@ def going(chosen: Mapping[str, str]) -> dict[str, str]:
 
 def called(run: Run) -> str:
     """Return how a run is called in a selector: its name, which may be another's too, and its id."""
-    return f"{summary(run).name} · {run.id}"
+    return f"{isolated(summary(run).name)} · {run.id}"
 
 
 def _first(works: Sequence[WorkFolder]) -> str | None:

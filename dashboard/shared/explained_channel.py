@@ -81,6 +81,7 @@ def _separates(work: DerivedJob, chosen: Cell) -> None:
         frame[["task", "value", "auroc", "interval", "images"]].head(MOST_VALUES),
         key="separation",
         hide_index=True,
+        height="content",
         row_height=30,
         placeholder="–",
         column_config={

@@ -12,7 +12,7 @@ from winnow.dashboard.frames import who_pays as frames
 from winnow.dashboard.frames.answers.answer import count
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import measured, plain
-from winnow.dashboard.shared.panel import Chart, draw, explain, keyed
+from winnow.dashboard.shared.panel import Chart, draw, explain, keyed, tall
 from winnow.dashboard.shared.targets import Shown, picture_row
 from winnow.dashboard.shared.task_pictures import class_names, task_pictures
 from winnow.engine.explain.maps.store import SpatialStore
@@ -94,7 +94,7 @@ def _table(own: pd.DataFrame, task: str, view: PairView) -> int | None:
         frame,
         key=keyed("paying_images", [view.about, task]),
         hide_index=True,
-        height=390,
+        height=tall(len(frame), 12, 390),
         row_height=30,
         on_select="rerun",
         selection_mode="single-row",

@@ -18,7 +18,7 @@ from winnow.dashboard.pages.path import study_figures
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.formatting import plain
-from winnow.dashboard.shared.panel import draw, explain, keyed
+from winnow.dashboard.shared.panel import draw, explain, keyed, tall
 from winnow.dashboard.shared.trade_off import pareto_of
 from winnow.engine.runs.study import Study
 from winnow.engine.specs.study import Definition, StudySpec, TailorSpec
@@ -107,6 +107,7 @@ def tables(study: Study) -> None:
         studies.definitions(study, split, against),
         key="definitions",
         hide_index=True,
+        height="content",
         column_config={name: st.column_config.TextColumn(f"{word} [%]") for name, word in DEFINITIONS.items()},
     )
     st.caption(f"Against {AGAINST[against]}, mean and 95 % interval over seeds. {'. '.join(MEANINGS.values())}.")
@@ -165,6 +166,7 @@ def _depth(study: Study) -> None:
         advice,
         key="depth_table",
         hide_index=True,
+        height=tall(len(advice)),
         column_config={
             "layer": config.TextColumn("deepest living layer"),
             "stages": config.NumberColumn("stages in all"),
@@ -210,6 +212,7 @@ def _unseen(study: Study, split: str, shown: Definition) -> None:
         frame.assign(other=frame["other"].map(of_study.OTHERS)),
         key="study_unseen",
         hide_index=True,
+        height=tall(len(frame)),
         column_config={
             "support": st.column_config.TextColumn("support found on"),
             "other": st.column_config.TextColumn("compared with"),
@@ -230,6 +233,7 @@ def _latencies(study: Study) -> None:
         frame,
         key="study_latency",
         hide_index=True,
+        height=tall(len(frame)),
         column_config={
             "before": config.NumberColumn("before [ms]", format="%.3g"),
             "after": config.NumberColumn("after [ms]", format="%.3g"),

@@ -19,7 +19,7 @@ from winnow.dashboard.shared import address, run_figures
 from winnow.dashboard.shared.channel import describe
 from winnow.dashboard.shared.controls import controls
 from winnow.dashboard.shared.norms_over_epochs import over_epochs
-from winnow.dashboard.shared.panel import draw, source
+from winnow.dashboard.shared.panel import draw, source, tall
 from winnow.dashboard.shared.progress import phase, progress
 from winnow.dashboard.shared.run_bar import ENDED, frozen, readable, redrawn, run_bar
 from winnow.dashboard.shared.selection import say_absent
@@ -64,7 +64,7 @@ def _skipped(run: Run) -> None:
     left_out = stored(run, "skipped", {"skipped": SKIPPED})
     if len(left_out):
         with st.expander(f"{count(len(left_out), 'sample')} left out because their files are damaged (skip_bad)"):
-            st.dataframe(left_out, hide_index=True)
+            st.dataframe(left_out, hide_index=True, height=tall(len(left_out)))
             st.caption(
                 "The run uses all other samples. Repair the files and start the run again to use these samples, too."
             )
