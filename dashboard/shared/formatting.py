@@ -107,6 +107,8 @@ def measured(value: float, unit: str) -> str:
     if not np.isfinite(value):
         return "–"
     number = f"{value:.3g}"
+    if unit == "%" and value < 100 <= float(number):
+        number = "99.9"  # only a whole is 100 %
     if unit in ("", "1"):
         return number
     return f"{number}{unit}" if unit == "°" else f"{number} {unit}"

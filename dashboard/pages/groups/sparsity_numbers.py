@@ -25,8 +25,8 @@ REALISED = (
     "time of one image."
 )
 TRAINED = (
-    "What the removals while the run trained saved of the whole network. The network is smaller by this much; what is "
-    "removable comes on top."
+    "What was removed while the run trained, as a share of the dense network. All other numbers still count these "
+    "zeros, as the stored network is dense: a pruning makes the smaller one."
 )
 SIZES = ("macs", "parameters")
 READING = "Zero and removable differ: a channel can be removed only once every layer that reads it ignores it."

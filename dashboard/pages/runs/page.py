@@ -99,6 +99,7 @@ def _listed(known: Sequence[Summary], key: str) -> list[Summary]:
     hidden = {
         *(("images",) if sets < 2 else ()),
         *(name for name in ("star", "tags") if not frame[name].map(bool).any()),
+        *(name for name in tables.metric_columns(known) if frame[name].isna().all()),
     }
     shown = columns_in_sight([name for name in frame.columns if name not in hidden])
     event = st.container(key=key).dataframe(

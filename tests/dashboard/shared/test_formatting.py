@@ -67,6 +67,7 @@ def test_a_strength_is_said_shortly() -> None:
 
 
 def test_a_metric_carries_its_unit() -> None:
+    assert [measured(99.97, "%"), measured(100.0, "%"), measured(99.94, "%")] == ["99.9 %", "100 %", "99.9 %"]
     assert [measured(61.44, "%"), measured(0.3211, "m"), measured(14.2, "°"), measured(0.9, "1")] == [
         "61.4 %",
         "0.321 m",
