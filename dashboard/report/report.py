@@ -116,7 +116,8 @@ def _of_study(study: Study) -> Chapter:
     spec = study.spec
     files = bundle.identity_files(study, f"winnow {spec.kind} --show {study.id}")
     if isinstance(spec, StudySpec) and studies.begun(study):
-        files |= bundle.table_files(paper_table(studies.study_table(study, "summary"), spec.definition, spec.judged_on))
+        summary = studies.study_table(study, "summary")
+        files |= bundle.table_files(paper_table(summary, spec.base.fields, spec.definition, spec.judged_on))
     tailored = citations.TAILORING if isinstance(spec, TailorSpec) else ()
     cited = frozenset({*citations.ALWAYS, *citations.STUDY, *tailored})
     return Chapter(study.id, f"{isolated(spec.name)} ({study.id})", of_study.studied(study), files, cited)

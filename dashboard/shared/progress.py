@@ -26,7 +26,7 @@ from winnow.engine.runs.work_folder import LIVE, Status
 
 CONSTANT = (
     "On the validation images, after the newest epoch. Below: the difference from the best prediction that ignores the "
-    "image. A dash: no validation image has a label of this task."
+    "image. A dash: no value was recorded, or no validation image has a label of this task."
 )
 ZERO = "The share of the penalised layers that is exactly zero. Layers outside the penalty are not counted."
 REMEDY = "To keep more of them, use a larger floor or a smaller {}."

@@ -94,7 +94,7 @@ def tables(study: Study) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         split, shown = _split(study), _definition(study)
     summary = studies.study_table(study, "summary")
-    table = paper_table(summary, shown, split)
+    table = paper_table(summary, study.spec.base.fields, shown, split)
     if table.empty:
         st.info("The table appears once a run has been judged.", icon=":material/hourglass:")
         return
