@@ -119,3 +119,10 @@ def test_what_needs_training_images_is_not_offered_where_only_a_sample_is_stored
     explained.session_state["explain_again"] = True
     assert not [widget for widget in explained.run().selectbox if widget.key == "explain_split"]
     assert "int8" not in opened("prune", run, detail="Speed").pills(key="bench_forms_sampled").options
+
+
+def test_what_a_loop_of_ones_own_does_not_record_is_not_said_of_it(root: Path) -> None:
+    page = opened("train", Run(min(root.iterdir())), view="Tasks")
+    assert not page.exception
+    assert "recorded where Winnow trains" in page.info[0].value
+    assert "same weight" not in said(page)
