@@ -95,7 +95,8 @@ def below(run: Run, percent: float) -> pd.DataFrame:
 
     One row per quantity: of (groups, parameters, MACs), now and then [% of the penalised layers]. Parameters and MACs
     count the penalised weights; the MACs of a group are those of its layer ÷ the channels that it has, and are missing
-    where the network's graph was not stored, or where groups are whole channels, which several layers share.
+    where the network's graph was not stored. Both are missing where groups are whole channels: a weight then belongs to
+    two groups, and is zero as soon as one of them is.
     """
     known, now = norms(run), newest(norms(run))
     dead = now <= 0
@@ -104,6 +105,8 @@ def below(run: Run, percent: float) -> pd.DataFrame:
     )
     sizes = np.concatenate([np.zeros(0), *(np.full(layer.groups, layer.size, float) for layer in known.layers)])
     weighed = {"groups": np.ones(len(now)), "parameters": sizes, "MACs": _macs(run, known)}
+    if run.spec.penalty.groups == "coupled":
+        weighed |= {"parameters": np.full(len(now), np.nan), "MACs": np.full(len(now), np.nan)}
     shares = {of: [_share(weights, gone) for gone in (dead, cut)] for of, weights in weighed.items()}
     return pd.DataFrame([(of, *both) for of, both in shares.items()], columns=["of", "now", "then"])
 

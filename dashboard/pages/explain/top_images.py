@@ -145,6 +145,7 @@ def _silent_channels(work: DerivedJob, known: SpatialStore, layer: str, about: s
         frame,
         key=key,
         hide_index=True,
+        placeholder="–",
         height=tall(len(frame), 10, 330),
         row_height=30,
         on_select=ticked,

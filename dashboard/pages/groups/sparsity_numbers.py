@@ -94,6 +94,7 @@ def _components(run: Run) -> None:
         shares,
         key="components",
         hide_index=True,
+        placeholder="–",
         height="content" if len(shares) <= 6 else 215,
         row_height=29,
         column_config=_columns(),

@@ -107,6 +107,7 @@ def tables(study: Study) -> None:
         studies.definitions(study, split, against),
         key="definitions",
         hide_index=True,
+        placeholder="–",
         height="content",
         column_config={name: st.column_config.TextColumn(f"{word} [%]") for name, word in DEFINITIONS.items()},
     )
@@ -127,6 +128,7 @@ def the_runs(study: Study) -> None:
         frame,
         key=keyed(ROWS, frame["run"]),  # rows are selected by place: with other rows, none is selected
         hide_index=True,
+        placeholder="–",
         on_select="rerun",
         selection_mode="single-row",
         height="content" if len(frame) <= 15 else 560,
@@ -166,6 +168,7 @@ def _depth(study: Study) -> None:
         advice,
         key="depth_table",
         hide_index=True,
+        placeholder="–",
         height=tall(len(advice)),
         column_config={
             "layer": config.TextColumn("deepest living layer"),
@@ -179,7 +182,9 @@ def _depth(study: Study) -> None:
     if frame.empty:
         st.caption("The comparison appears once a tailored and a plain network of one seed are trained.")
         return
-    st.dataframe(frame, key="tailored_table", hide_index=True, height="content" if len(frame) <= 15 else 560)
+    st.dataframe(
+        frame, key="tailored_table", hide_index=True, placeholder="–", height="content" if len(frame) <= 15 else 560
+    )
     explain(lambda: frame, "tailored_table", COMPARED, where)
 
 
@@ -191,6 +196,7 @@ def _table(table: pd.DataFrame) -> None:
         table,
         key="paper_table",
         hide_index=True,
+        placeholder="–",
         height="content" if len(table) <= 15 else 560,
         column_order=[*first, *(name for name in table.columns if name not in first)],
         column_config={
@@ -212,6 +218,7 @@ def _unseen(study: Study, split: str, shown: Definition) -> None:
         frame.assign(other=frame["other"].map(of_study.OTHERS)),
         key="study_unseen",
         hide_index=True,
+        placeholder="–",
         height=tall(len(frame)),
         column_config={
             "support": st.column_config.TextColumn("support found on"),
@@ -233,6 +240,7 @@ def _latencies(study: Study) -> None:
         frame,
         key="study_latency",
         hide_index=True,
+        placeholder="–",
         height=tall(len(frame)),
         column_config={
             "before": config.NumberColumn("before [ms]", format="%.3g"),

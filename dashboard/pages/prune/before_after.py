@@ -81,6 +81,7 @@ def _table(run: Run, shown: DerivedJob) -> None:
         frame,
         key="before_after",
         hide_index=True,
+        placeholder="–",
         height="content",
         row_height=30,
         column_config={

@@ -158,6 +158,7 @@ def _table(suggested: pd.DataFrame, said: str) -> None:
         suggested,
         key="suggested",
         hide_index=True,
+        placeholder="–",
         height="content" if len(suggested) <= 12 else 420,
         row_height=30,
         column_config={

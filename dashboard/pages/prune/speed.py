@@ -122,7 +122,7 @@ def _drawn(run: Run, shown: DerivedJob, bench: DerivedJob) -> None:
 
 def _shown(frame: pd.DataFrame, key: str) -> None:
     long = len(frame) > 12
-    st.dataframe(frame, key=key, hide_index=True, height=400 if long else "content", row_height=30)
+    st.dataframe(frame, key=key, hide_index=True, placeholder="–", height=400 if long else "content", row_height=30)
 
 
 def _speeds(frame: pd.DataFrame) -> pd.DataFrame:

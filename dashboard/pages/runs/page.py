@@ -129,6 +129,7 @@ def _studies(frame: pd.DataFrame) -> list[str]:
         frame.drop(columns="members"),
         key=keyed("studies_table", frame["id"]),
         hide_index=True,
+        placeholder="–",
         height="content" if len(frame) <= MOST_STUDIES else 37 * MOST_STUDIES,
         row_height=37,
         on_select="rerun",
@@ -229,6 +230,7 @@ def _compare(chosen: Sequence[Summary]) -> None:
         frame,
         key="compare_table",
         hide_index=True,
+        placeholder="–",
         column_config={"what": st.column_config.TextColumn("", pinned=True)},
         height="content",
     )

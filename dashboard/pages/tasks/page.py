@@ -116,6 +116,7 @@ def _lead_states(work: DerivedJob, about: str) -> None:
         frame,
         key="lead_states",
         hide_index=True,
+        placeholder="–",
         height="content",
         row_height=30,
         column_config={"channels": st.column_config.TextColumn(width=270)},
@@ -183,7 +184,7 @@ def _no_circuits(work: DerivedJob) -> str:
 
 
 def _table(key: str, frame: Callable[[], pd.DataFrame], reading: str, about: str) -> None:
-    st.dataframe(frame().round(1), key=key, hide_index=True, height="content", row_height=30)
+    st.dataframe(frame().round(1), key=key, hide_index=True, placeholder="–", height="content", row_height=30)
     explain(frame, key, reading, about)
 
 

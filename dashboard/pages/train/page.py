@@ -69,7 +69,7 @@ def _skipped(run: Run) -> None:
     left_out = stored(run, "skipped", {"skipped": SKIPPED})
     if len(left_out):
         with st.expander(f"{count(len(left_out), 'sample')} left out because their files are damaged (skip_bad)"):
-            st.dataframe(left_out, hide_index=True, height=tall(len(left_out)))
+            st.dataframe(left_out, hide_index=True, placeholder="–", height=tall(len(left_out)))
             st.caption(
                 "The run uses all other samples. Repair the files and start the run again to use these samples, too."
             )

@@ -134,6 +134,12 @@ def test_below_says_what_would_be_zero_at_another_threshold(make_whole_run: Make
     assert dead.loc["groups", "now"] == dead.loc["groups", "then"] == pytest.approx(100 * 3 / 7)
 
 
+def test_below_counts_no_weights_where_each_belongs_to_two_groups(make_whole_run: MakeRun) -> None:
+    found = channel_states.below(make_whole_run(penalty={"groups": "coupled"}), 0).set_index("of")["now"]
+    assert np.isnan(found[["parameters", "MACs"]]).all()
+    assert found["groups"] > 0
+
+
 def test_below_knows_no_macs_without_the_graph(make_run: MakeRun) -> None:
     found = channel_states.below(make_run(), 10).set_index("of")["then"]
     assert np.isnan(found["MACs"])
