@@ -60,8 +60,8 @@ def _realised(run: Run) -> None:
     if found is None:
         trained = events.removals(run)
         left = [100 * (1 - trained[of].iloc[-1] / trained[f"{of}_before"].iloc[0]) for of in SIZES if len(trained)]
-        more = f"while training, params {_percent(left[1])}" if left else "nothing removed yet"
-        _metric("MACs removed", left[0] if left else 0.0, TRAINED if left else REALISED, more)
+        said = f"while training, params {_percent(left[1])}" if left else "nothing removed yet"
+        _metric("MACs removed", left[0] if left else 0.0, TRAINED if left else REALISED, said)
         return
     known = (("params", found.parameters), ("time", found.latency))
     more = [f"{name} {_percent(value)}" for name, value in known if not np.isnan(value)]
