@@ -101,6 +101,14 @@ def test_an_alarm_holds_as_long_as_hardly_a_group_is_left(make_run: MakeRun) -> 
     assert channel_states.alarms(run).empty
 
 
+def test_the_layer_that_has_lost_the_largest_share_is_warned_of_first(make_run: MakeRun) -> None:
+    run = make_run(epochs=3)
+    alarmed = [Event(0.0, 3, 30, None, "alarm", layer, 1.0) for layer in ("stem", "<b>deep</b>")]
+    write_events(run.path / "events.jsonl", alarmed)
+    run.norms.append(4, 40, 0.0, np.array([1, 0, 0, 1, 0, 0, 0], np.float32))
+    assert channel_states.alarms(run)["layer"].tolist() == ["<b>deep</b>", "stem"]  # 1 of 4, 1 of 3
+
+
 def test_a_dead_layer_is_counted_and_has_no_norms(make_run: MakeRun) -> None:
     frame = channel_states.layers(make_run(epochs=5)).set_index("layer")
     assert frame.loc["<b>deep</b>", "dead"] == 4
