@@ -2,7 +2,7 @@
 // selects the layer. Names are set as text, never as HTML.
 
 import { networkPicture } from "./boxes.js"
-import { BOX_HIGH, BOX_WIDE, extentOf, middle, pathOf, reached } from "./placing.js"
+import { BOX_HIGH, BOX_WIDE, chosen, extentOf, middle, opening, pathOf, reached } from "./placing.js"
 import { mounted } from "./map.js"
 import { shortened } from "./painting.js"
 
@@ -37,7 +37,7 @@ class Network {
     this.svg.onpointermove = (event) => this.point(event)
     this.svg.onpointerleave = () => (this.find(".tip").hidden = true)
     this.svg.onclick = (event) => this.pick(this.under(event))
-    this.find(".fit").onclick = () => this.scale(this.fitted ? null : this.whole())
+    this.find(".fit").onclick = () => this.fit()
     this.observer = new ResizeObserver(() => this.fitted && this.scale(this.whole()))
     this.observer.observe(root)
   }
@@ -51,12 +51,8 @@ class Network {
     this.data = data
     if (before?.digest !== data.digest) this.draw()
     if (before?.of !== data.of) this.scale(null)
-    this.boxes.forEach((box, place) => box.classList.toggle("selected", this.chosen(data.nodes[place])))
-    if (before?.selected !== data.selected || before?.of !== data.of) this.show(data.nodes.findIndex((n) => this.chosen(n)))
-  }
-
-  chosen({ layer }) {
-    return Boolean(layer) && layer === this.data.selected
+    this.boxes.forEach((box, place) => box.classList.toggle("selected", chosen(data, data.nodes[place])))
+    if (before?.selected !== data.selected || before?.of !== data.of) this.show(opening(data, before?.of !== data.of))
   }
 
   draw() {
@@ -125,8 +121,13 @@ class Network {
     this.find(".fit").textContent = fitted ? "Full size" : "Fit"
   }
 
+  fit() {
+    this.scale(this.fitted ? null : this.whole())
+    this.show(this.current < 0 ? opening(this.data, true) : this.current)
+  }
+
   show(place) {
-    if (place < 0) return
+    if (!this.data.nodes[place]) return
     const view = this.find(".view")
     const [x, y] = middle(this.data.nodes[place].at).map((value) => value * (this.fitted ?? 1))
     view.scrollTo({ left: x - view.clientWidth / 2, top: y - view.clientHeight / 2 })

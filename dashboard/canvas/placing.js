@@ -17,6 +17,17 @@ export function extentOf(places) {
   return [far(0) + BOX_WIDE / 2 + MARGIN, far(1) + BOX_HIGH / 2 + MARGIN]
 }
 
+// Whether a node stands for the layer that is selected
+export function chosen({ selected }, { layer }) {
+  return Boolean(layer) && layer === selected
+}
+
+// The place of the node that is to be in sight: the selected one; without one, the first, if the network is `fresh`
+export function opening(data, fresh) {
+  const place = data.nodes.findIndex((node) => chosen(data, node))
+  return place < 0 && fresh ? 0 : place
+}
+
 // The path of an edge over its places: from the foot of the first to the head of the last, upright at every place
 export function pathOf(places) {
   const points = places.map(middle)

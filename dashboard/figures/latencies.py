@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.style import NEUTRAL, SMALLER, empty, escaped, panels
+from winnow.dashboard.figures.style import NEUTRAL, SMALLER, empty, escaped, panels, room_at_the_right
 from winnow.dashboard.shared.formatting import amount
 
 MODELS = {"dense": "dense", "masked": "zeros in place", "pruned": "pruned"}
@@ -28,7 +28,7 @@ def latencies_figure(frame: pd.DataFrame, titles: list[str]) -> go.Figure:
     drawn = frame[timed].reset_index(drop=True)
     if drawn.empty:
         return empty("Times are taken once the smaller network exists.")
-    figure = panels(height=140 + 66 * len(drawn))
+    figure, longest = panels(height=140 + 66 * len(drawn)), ""
     for place, model in enumerate(MODELS):
         rows = drawn.index.to_numpy() + 0.25 * (place - 1)
         steady = drawn[f"{model}_steady"].astype(bool).to_numpy()
@@ -37,7 +37,10 @@ def latencies_figure(frame: pd.DataFrame, titles: list[str]) -> go.Figure:
                 trace = _points(drawn[steady == sure], rows[steady == sure], model)
                 named = sure or not steady.any()  # one entry of the legend per model
                 figure.add_trace(trace.update(opacity=1.0 if sure else 0.45, showlegend=named))
-        figure.add_trace(_texts(drawn, rows, model))
+        texts = _texts(drawn, rows, model)
+        figure.add_trace(texts)
+        longest = max(longest, *texts.text, key=len)
+    room_at_the_right(figure, [longest])
     figure.update_layout(showlegend=True)
     names = [escaped(title).removeprefix("latency, ") for title, here in zip(titles, timed, strict=True) if here]
     figure.update_yaxes(tickvals=np.arange(len(drawn)), ticktext=names, range=[len(drawn) - 0.4, -0.6], showgrid=False)
@@ -84,7 +87,7 @@ def _texts(own: pd.DataFrame, rows: np.ndarray, model: str) -> go.Scatter:
 
 
 def _axis(drawn: pd.DataFrame) -> dict[str, Any]:
-    """Return a log axis around all whiskers, with room for the words behind the last."""
+    """Return a log axis around all whiskers."""
     columns = [f"{model}{end}" for model in MODELS for end in ("", "_low", "_high")]
     values = 1000 * drawn[columns].to_numpy(float)
     low, high = np.log10(np.nanmin(values[values > 0])), np.log10(np.nanmax(values))
@@ -93,7 +96,7 @@ def _axis(drawn: pd.DataFrame) -> dict[str, Any]:
     ticks = [10.0**decade * step for decade in decades for step in ((1, 2, 5) if span < 2.5 else (1,))]
     return {
         "type": "log",
-        "range": [low - 0.08 * span, high + 0.3 * span],
+        "range": [low - 0.08 * span, high + 0.02 * span],
         "tickvals": ticks,
         "ticktext": [f"{tick:g}" for tick in ticks],
     }

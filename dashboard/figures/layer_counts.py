@@ -6,7 +6,17 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.style import COLOURS, NEAR, NEUTRAL, empty, escaped, of_all, panels, shortened
+from winnow.dashboard.figures.style import (
+    COLOURS,
+    NEAR,
+    NEUTRAL,
+    empty,
+    escaped,
+    of_all,
+    panels,
+    room_at_the_right,
+    shortened,
+)
 
 MOST_LAYERS = 60
 READING = (
@@ -32,11 +42,13 @@ def layer_counts(frame: pd.DataFrame) -> go.Figure:
     figure = panels(height=rows_height(len(drawn)))
     for state, marker in LOOKS.items():
         figure.add_trace(_bars(drawn, state, marker))
-    figure.add_trace(_counts(drawn))
+    counts = _counts(drawn)
+    figure.add_trace(counts)
+    room_at_the_right(figure, counts.text)
     figure.update_layout(barmode="stack", bargap=0.28, showlegend=True, legend={"traceorder": "normal"})
     figure.update_yaxes(**layer_axis(drawn))
     widest = float(drawn["total"].max())
-    figure.update_xaxes(title_text=f"groups [1]{left_out_layers(frame, drawn)}", range=[0, 1.12 * widest])
+    figure.update_xaxes(title_text=f"groups [1]{left_out_layers(frame, drawn)}", range=[0, widest])
     figure.update_xaxes(dtick=1 if widest <= 10 else None)
     return figure
 

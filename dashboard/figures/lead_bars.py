@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from winnow.dashboard.figures.label_bars import marker
 from winnow.dashboard.figures.layer_counts import layer_axis, rows_height
-from winnow.dashboard.figures.style import Style, empty, escaped, panels, see_through
+from winnow.dashboard.figures.style import Style, empty, escaped, panels, room_at_the_right, see_through
 from winnow.engine.explain.usage import DEAD, IDLE
 
 EVEN = {"color": "rgba(128,132,149,0.55)"}
@@ -34,10 +34,12 @@ def lead_bars(frame: pd.DataFrame, tasks: Sequence[str], looks: Mapping[str, Sty
     figure.add_trace(_bars(frame, "even", "even", EVEN))
     for label in (IDLE, DEAD):
         figure.add_trace(_bars(frame, label, label, marker(label, tasks, looks)))
-    figure.add_trace(_counts(frame, tasks))
+    counts = _counts(frame, tasks)
+    figure.add_trace(counts)
+    room_at_the_right(figure, counts.text)
     figure.update_layout(barmode="stack", bargap=0.28, showlegend=True, legend={"traceorder": "normal"})
     figure.update_yaxes(**layer_axis(frame))
-    figure.update_xaxes(title_text="channels of the layer [%]", range=[0, 112], tickvals=[0, 20, 40, 60, 80, 100])
+    figure.update_xaxes(title_text="channels of the layer [%]", range=[0, 100], tickvals=[0, 20, 40, 60, 80, 100])
     return figure
 
 

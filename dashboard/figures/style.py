@@ -7,7 +7,7 @@ dash and marker, so that nothing is said by colour alone.
 
 import html
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -28,6 +28,7 @@ CIVIDIS = (  # without its darkest tenth, which a dark page would swallow
 )  # fmt: skip
 GRID = "rgba(128,132,149,0.22)"
 LETTER = 0.018  # of the width of a plot: a letter of the name of an event, in the narrowest plots
+CHARACTER = 7  # px of a letter or digit beside a bar
 ROWS, ROW = 3, 17  # of names of events above a plot; px
 NARROW = 30  # letters of a line that fits into the column of the selected channel
 POINTS = 1000  # per curve; what is drawn beyond that nobody sees
@@ -188,3 +189,9 @@ def shortened(name: str, length: int) -> str:
     Escape it afterwards, or the cut may go through an escape.
     """
     return name if len(name) <= length else f"…{name[1 - length :]}"
+
+
+def room_at_the_right(figure: go.Figure, texts: Iterable[str]) -> None:
+    """Keep as many pixels beside the axes as the texts behind the bars need: on a narrow page they would be cut."""
+    figure.update_layout(margin={"r": 12 + CHARACTER * max(map(len, texts), default=0)})
+    figure.update_traces(cliponaxis=False, selector={"mode": "text"})

@@ -62,7 +62,7 @@ def _curve(own: pd.DataFrame, style: Style | None, place: Place) -> go.Scatter:
     rest = own[["groups", "parameters", "macs"]].round(1).to_numpy(object)
     return go.Scatter(
         x=own[place.of].to_numpy(np.float32),
-        y=own["value"].to_numpy(np.float32),
+        y=own["value"].to_numpy(float),  # as the dashed line: a rounded one would seem to be elsewhere
         mode="lines+markers",
         name=escaped(str(own["task"].iloc[0])),
         line={"color": colour, "width": 1.5, "dash": "dot"},

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.style import NEUTRAL, SMALLER, empty, escaped, panels
+from winnow.dashboard.figures.style import NEUTRAL, SMALLER, empty, escaped, panels, room_at_the_right
 from winnow.dashboard.shared.formatting import amount
 
 READING = (
@@ -24,13 +24,13 @@ def what_is_left(frame: pd.DataFrame, titles: list[str]) -> go.Figure:
     figure = panels(height=110 + 27 * max(len(drawn), 3))
     for steady in (True, False):
         _bars(figure, drawn[drawn["steady"].astype(bool) == steady], steady)
-    _texts(figure, drawn)
+    room_at_the_right(figure, _texts(figure, drawn))
     figure.add_vline(x=100, line={"dash": "dot", "width": 1.5, "color": NEUTRAL})
     names = [escaped(title) for title, here in zip(titles, known, strict=True) if here]
     figure.update_yaxes(tickvals=np.arange(len(drawn)), ticktext=names, range=[len(drawn) - 0.4, -0.6], showgrid=False)
     most = max(100.0, float(np.nanmax(drawn[["left", "left_high"]].to_numpy(float))))
-    figure.update_xaxes(title_text="of the dense network [%]", range=[0, 1.32 * most], rangemode="tozero")
-    figure.update_layout(bargap=0.3, margin={"t": 12})
+    figure.update_xaxes(title_text="of the dense network [%]", range=[0, 1.02 * most], rangemode="tozero")
+    figure.update_layout(bargap=0.3, margin_t=12)
     return figure
 
 
@@ -65,8 +65,8 @@ def _bars(figure: go.Figure, own: pd.DataFrame, steady: bool) -> None:
     )
 
 
-def _texts(figure: go.Figure, drawn: pd.DataFrame) -> None:
-    """Write behind each bar how many times smaller it is."""
+def _texts(figure: go.Figure, drawn: pd.DataFrame) -> list[str]:
+    """Write behind each bar how many times smaller it is; return what is written."""
     ends = drawn[["left", "left_high"]].max(axis=1).clip(lower=100.0)  # right of the line of the dense network
     texts = [_text(row) for _, row in drawn.iterrows()]
     figure.add_trace(
@@ -81,6 +81,7 @@ def _texts(figure: go.Figure, drawn: pd.DataFrame) -> None:
             showlegend=False,
         )
     )
+    return texts
 
 
 def _text(row: pd.Series) -> str:

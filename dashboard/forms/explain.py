@@ -8,6 +8,7 @@ import streamlit as st
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.forms.widgets import NOTHING, Usual, field_row
 from winnow.dashboard.frames.groups import norms
+from winnow.dashboard.frames.run_images import only_sampled
 from winnow.dashboard.shared.entries import any_entered, entered_options
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
@@ -62,11 +63,16 @@ def new_explanation(run: Run) -> DerivedJob | None:
             help=about,
             on_change="ignore",
         )
-        values |= field_row(ExplainSpec, ADVANCED, form=FORM)
+        values |= field_row(ExplainSpec, [name for name in ADVANCED if not _settled(run, name)], form=FORM)
     st.caption(COST)
     if st.button("Explain this run", key=f"{FORM}_submit", type="primary", icon=":material/lightbulb:"):
         return start_job(run, {"kind": "explain", **values, "methods": methods, "layers": layers})
     return None
+
+
+def _settled(run: Run, name: str) -> bool:
+    """Return whether a run leaves no choice in a field: a loop of the user's own leaves no images of another split."""
+    return name == "split" and only_sampled(run)
 
 
 def _usual(run: Run) -> Usual:

@@ -9,6 +9,7 @@ import streamlit as st
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.forms.widgets import Values, field_row, field_widget, one_of
 from winnow.dashboard.frames.layer_sensitivity import sensitivities, sensitivity_called, sensitivity_spec
+from winnow.dashboard.frames.run_images import ONLY_SAMPLE, only_sampled
 from winnow.dashboard.shared.entries import entered_options, entered_place
 from winnow.dashboard.shared.formatting import CRITERIA
 from winnow.engine.runs.derived import DerivedJob
@@ -23,7 +24,9 @@ BUDGET: dict[Criterion, list[str]] = {
     "relevance": ["budget_of", "relevance_images", "floor"],
 }
 REPAIR = ["repair", "repair_images"]
-REFIT = ["refit_epochs", "distillation", "learning_rate", "seed", "gather", "blocks"]
+REFIT = ["refit_epochs", "distillation", "learning_rate", "seed"]
+SHAPE = ["gather", "blocks"]
+TRAINED = "pruning by relevance, a repair, a refit. Do a refit in your own loop"  # what needs training images
 MEASURING = ["batches", "onnx", "rounds", "threads", "device"]
 MEANINGS: dict[Criterion, str] = {
     "zeros": "Removes channels that nothing uses. Every output stays the same; a certificate says how exactly.",
@@ -37,8 +40,10 @@ MEANINGS: dict[Criterion, str] = {
 def new_pruning(run: Run) -> DerivedJob | None:
     """Draw the form; return the pruning that it has just created and started, if it has."""
     criterion, values = _what(run)
-    values |= field_row(PruneSpec, REPAIR, "Repair without training", FORM) if criterion != "zeros" else {}
-    values |= field_row(PruneSpec, REFIT, "Afterwards", FORM)
+    sampled = only_sampled(run)
+    if criterion != "zeros" and not sampled:
+        values |= field_row(PruneSpec, REPAIR, "Repair without training", FORM)
+    values |= field_row(PruneSpec, SHAPE if sampled else [*REFIT, *SHAPE], "Afterwards", FORM)
     values |= field_row(PruneSpec, MEASURING, "Measuring", FORM)
     with st.container(horizontal=True, vertical_alignment="center"):
         clicked = st.button("Start pruning", key="prune_submit", type="primary", icon=":material/content_cut:")
@@ -49,7 +54,8 @@ def _what(run: Run) -> tuple[Criterion, Values]:
     """Ask what to remove, down to which budget, and which heads stay."""
     columns = st.columns([2, 1, 2], vertical_alignment="bottom")
     with columns[0]:
-        criterion: Criterion = one_of("Remove", CRITERIA, f"{FORM}_criterion", "zeros")
+        key = f"{FORM}_criterion{'_sampled' if only_sampled(run) else ''}"  # other options, another widget
+        criterion: Criterion = one_of("Remove", possible_criteria(run), key, "zeros")
     values: Values = {}
     if criterion != "zeros":
         with columns[1]:
@@ -65,10 +71,17 @@ def _what(run: Run) -> tuple[Criterion, Values]:
         on_change="ignore",
     )
     st.caption(MEANINGS[criterion])
+    if only_sampled(run):
+        st.caption(ONLY_SAMPLE.format(TRAINED))
     if BUDGET[criterion]:
         values |= field_row(PruneSpec, BUDGET[criterion], form=FORM)
         values |= _layers(run, criterion)
     return criterion, values
+
+
+def possible_criteria(run: Run) -> dict[Criterion, str]:
+    """Return by what the channels of a run can be ranked: relevance is measured on training images."""
+    return {name: text for name, text in CRITERIA.items() if name != "relevance" or not only_sampled(run)}
 
 
 def _layers(run: Run, criterion: Criterion) -> Values:

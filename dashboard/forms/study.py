@@ -183,7 +183,13 @@ def _offered(planned: Planned) -> Study | None:
     runs, there = len(planned.runs), int(planned.runs["done already"].sum())
     with st.container(border=True, key="study_planned"):
         st.markdown(f"**{plain(planned.spec.name)}: {runs} runs**, {there} of them already done. {planned.takes}")
-        st.dataframe(planned.runs, key="study_plan_table", hide_index=True, height="content" if runs <= 10 else 360)
+        st.dataframe(
+            planned.runs,
+            key="study_plan_table",
+            hide_index=True,
+            placeholder="–",
+            height="content" if runs <= 10 else 360,
+        )
         if not st.button("Start these runs", key="study_submit", type="primary", icon=":material/play_arrow:"):
             return None
     return _started(planned.spec)

@@ -116,7 +116,7 @@ def one_of(label: str, names: Mapping[Option, str], key: str, usual: Option, qui
         label,
         list(names),
         format_func=names.__getitem__,
-        default=entered(key, usual, names.__contains__),
+        default=entered(key, usual, lambda held: held if held in names else usual),
         required=True,
         key=key,
         label_visibility="collapsed" if quiet else "visible",
@@ -194,8 +194,9 @@ def _number(label: str, default: float | None, info: FieldInfo, about: Values) -
     empty: Values = {"placeholder": "not set"} if NoneType in kinds else {}
     usual = None if default is None else kind(default)
 
-    def within(held: float | None) -> bool:  # it may have been entered where other bounds held
-        return held is None or ((low is None or held >= low) and (high is None or held <= high))
+    def within(held: float | None) -> float | None:  # it may have been entered where other bounds held
+        inside = held is None or ((low is None or held >= low) and (high is None or held <= high))
+        return held if inside else usual
 
     value: float | None = st.number_input(
         label,

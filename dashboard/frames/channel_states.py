@@ -61,11 +61,15 @@ def _layers(path: Path, _rows: Version, _tables: Version) -> pd.DataFrame:
 
 
 def alarms(run: Run) -> pd.DataFrame:
-    """Return the layers about to die (layer, alive, total): those that the engine warned of, as long as it holds."""
+    """Return the layers about to die (layer, alive, total): those that the engine warned of, as long as it holds.
+
+    The one that has lost the largest share comes first.
+    """
     known = layers(run)
     alive, total = known["alive"] + known["near"], known["total"]
     few = known["layer"].isin(events.alarmed(run)) & (alive <= (ALARM * total).clip(lower=1))
-    return known[["layer", "total"]].assign(alive=alive)[few].reset_index(drop=True)
+    order = (alive / total)[few].sort_values(kind="stable").index
+    return known[["layer", "total"]].assign(alive=alive).loc[order].reset_index(drop=True)
 
 
 def states(run: Run) -> State:
@@ -91,7 +95,8 @@ def below(run: Run, percent: float) -> pd.DataFrame:
 
     One row per quantity: of (groups, parameters, MACs), now and then [% of the penalised layers]. Parameters and MACs
     count the penalised weights; the MACs of a group are those of its layer ÷ the channels that it has, and are missing
-    where the network's graph was not stored, or where groups are whole channels, which several layers share.
+    where the network's graph was not stored. Both are missing where groups are whole channels: a weight then belongs to
+    two groups, and is zero as soon as one of them is.
     """
     known, now = norms(run), newest(norms(run))
     dead = now <= 0
@@ -100,6 +105,8 @@ def below(run: Run, percent: float) -> pd.DataFrame:
     )
     sizes = np.concatenate([np.zeros(0), *(np.full(layer.groups, layer.size, float) for layer in known.layers)])
     weighed = {"groups": np.ones(len(now)), "parameters": sizes, "MACs": _macs(run, known)}
+    if run.spec.penalty.groups == "coupled":
+        weighed |= {"parameters": np.full(len(now), np.nan), "MACs": np.full(len(now), np.nan)}
     shares = {of: [_share(weights, gone) for gone in (dead, cut)] for of, weights in weighed.items()}
     return pd.DataFrame([(of, *both) for of, both in shares.items()], columns=["of", "now", "then"])
 

@@ -156,6 +156,21 @@ def strength_asked(run: Run) -> float:
     return float(known.iloc[-1]) if len(known) else strength_of_spec(run)
 
 
+def strength_before(run: Run) -> float | None:
+    """Return the strength before the last one that a user asked for; None where none was.
+
+    Where a target or learning moves λ, that is the λ it had reached: what was asked for earlier was long left.
+    """
+    log, changes, penalty = events(run), strength_changes(run).dropna(), run.spec.penalty
+    if changes.empty:
+        return None
+    if penalty.target is None and penalty.learned == "no":
+        return [strength_of_spec(run), *map(float, changes["strength"])][-2]
+    before = (log["split"] == "train") & (log["quantity"] == "strength") & (log["step"] <= changes["step"].iloc[-1])
+    known = log.loc[before, "value"].dropna()
+    return float(known.iloc[-1]) if len(known) else None
+
+
 def strength_of_spec(run: Run) -> float:
     """Return the strength of the spec, λ itself also where it is given in units of λ_max and that was measured."""
     penalty = run.spec.penalty

@@ -18,7 +18,7 @@ import pandas as pd
 from winnow.dashboard.frames.file_versions import Version
 from winnow.dashboard.frames.stored_tables import stored, stored_version
 from winnow.dashboard.frames.tables import column
-from winnow.dashboard.shared.formatting import STATES, level_word
+from winnow.dashboard.shared.formatting import STATES, isolated, level_word
 from winnow.engine.runs.quantities import metrics
 from winnow.engine.runs.study import COLUMNS as MEMBERS
 from winnow.engine.runs.study import Study, list_studies
@@ -176,7 +176,7 @@ def unseen_supports(study: Study, split: str, definition: str) -> pd.DataFrame:
 def study_called(study: Study) -> str:
     """Return how a study is called in a selector: its kind, its name, which may be another's too, and its id."""
     known = spec(study)
-    return study.id if known is None else f"{known.kind} {known.name} · {study.id}"
+    return study.id if known is None else f"{known.kind} {isolated(known.name)} · {study.id}"
 
 
 def latencies(study: Study) -> pd.DataFrame:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames.summaries import Summary, image_sets
-from winnow.dashboard.shared.formatting import STATES, duration, elapsed, measured, moment, power, state_word
+from winnow.dashboard.shared.formatting import STATES, duration, elapsed, isolated, measured, moment, power, state_word
 from winnow.engine.runs.quantities import SPARSITIES, Metric
 from winnow.engine.specs.penalty import PenaltySpec
 
@@ -93,7 +93,8 @@ def _titles(summaries: Sequence[Summary]) -> list[str]:
     """Name the columns by the runs' names, with the id where two runs share one."""
     names = [summary.name for summary in summaries]
     return [
-        summary.name if names.count(summary.name) == 1 else f"{summary.name} ({summary.id})" for summary in summaries
+        summary.name if names.count(summary.name) == 1 else f"{isolated(summary.name)} ({summary.id})"
+        for summary in summaries
     ]
 
 

@@ -130,7 +130,7 @@ def sparse(run: Run) -> ReportSection:
     known = channel_states.channels(run)
     counts, _ = run_figures.layers_now_charts(run)
     claim = answers.groups_answer(summary(run), channel_states.layers(run))
-    facts = [f"n = {len(known):,} groups in {known['layer'].nunique()} layers"]
+    facts = [f"n = {len(known):,} groups in {count(known['layer'].nunique(), 'layer')}"]
     facts.append("as imported" if summary(run).imported else f"after epoch {norms.at[-1]}")
     shown: list[Shown] = [
         ReportMaps("survival_map", known, REPLAYED, replayed(run)),

@@ -73,7 +73,7 @@ def _arms(study: Study, spec: StudySpec) -> ReportSection:
     which = differences.Which(spec.judged_on, "dense", spec.definition)
     summary, frame = studies.study_table(study, "summary"), differences.paired(study, which)
     shown: list[Shown] = [
-        ReportTable("paper_table", paper_table(summary, spec.definition, spec.judged_on), PAPER),
+        ReportTable("paper_table", paper_table(summary, spec.base.fields, spec.definition, spec.judged_on), PAPER),
         Figure(
             "paired_differences",
             Chart(paired_differences.paired_differences(frame), frame),

@@ -16,7 +16,7 @@ from winnow.dashboard.frames.chosen import NAME, Pin, ReportChoice, pinned, repo
 from winnow.dashboard.report import bundle, citations, of_explanation, of_images, of_run, of_study
 from winnow.dashboard.report.page import html_page
 from winnow.dashboard.report.parts import Chapter, Figure, ReportMaps, ReportSection, ReportTable, Shown
-from winnow.dashboard.shared.formatting import moment
+from winnow.dashboard.shared.formatting import isolated, moment
 from winnow.dashboard.shared.panel import Chart
 from winnow.engine.runs.launch import is_recorded
 from winnow.engine.runs.run import Run
@@ -109,17 +109,18 @@ def _of_run(run: Run) -> Chapter:
     files = bundle.identity_files(run, replay)
     files |= bundle.table_files(of_run.worded(of_run.main_table(run)))
     cited = citations.cited(run, explanations.explanation_spec(work) if work is not None else None)
-    return Chapter(run.id, f"{run.spec.name} ({run.id})", sections, files, cited)
+    return Chapter(run.id, f"{isolated(run.spec.name)} ({run.id})", sections, files, cited)
 
 
 def _of_study(study: Study) -> Chapter:
     spec = study.spec
     files = bundle.identity_files(study, f"winnow {spec.kind} --show {study.id}")
     if isinstance(spec, StudySpec) and studies.begun(study):
-        files |= bundle.table_files(paper_table(studies.study_table(study, "summary"), spec.definition, spec.judged_on))
+        summary = studies.study_table(study, "summary")
+        files |= bundle.table_files(paper_table(summary, spec.base.fields, spec.definition, spec.judged_on))
     tailored = citations.TAILORING if isinstance(spec, TailorSpec) else ()
     cited = frozenset({*citations.ALWAYS, *citations.STUDY, *tailored})
-    return Chapter(study.id, f"{spec.name} ({study.id})", of_study.studied(study), files, cited)
+    return Chapter(study.id, f"{isolated(spec.name)} ({study.id})", of_study.studied(study), files, cited)
 
 
 def pinned_section(pin: Pin) -> ReportSection:

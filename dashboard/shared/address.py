@@ -21,6 +21,8 @@ from typing import Any, NoReturn, TypeVar
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from winnow.dashboard.shared.showing import show
+
 RUN, OTHER, STUDY = "run", "other", "study"  # the run, the one it is compared with, the study or path
 PRUNING, EXPLANATION, SENSITIVITY = "pruning", "explanation", "sensitivity"  # of the run
 LAYER, CHANNEL, KIND = "layer", "channel", "kind"  # the selected cell, see dashboard.frames.cells
@@ -44,12 +46,10 @@ LATE = 5.0  # seconds in which a request may still say an address that was left:
 
 STANDING = "standing_address"  # in the session
 COMPLETED = "completed_address"  # too
-DRAWN_WIDGETS = "drawn_widgets"  # too: widget → what makes it this one
 ABOUT, CLAIM = "page_is_about", "page_says"  # too: RUN, STUDY or None; the sentence that the page opens with
 
 Named = Mapping[str, str | None]
 Option = TypeVar("Option")
-_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -135,19 +135,6 @@ def address_moved(changes: Named) -> NoReturn:
     st.rerun()
 
 
-def show(name: str, value: object, *about: object) -> None:
-    """Let the widget `name`, drawn next, show a value; `about`: what else makes it this widget, such as its options.
-
-    A part that redraws by itself writes it only where it shows another: written without need, it would undo a click
-    that is on its way. A whole page always writes it, as its widgets may be new to the browser.
-    """
-    drawn = st.session_state.setdefault(DRAWN_WIDGETS, {})
-    known = _redraws_alone() and drawn.get(name) == about
-    if not known or st.session_state.get(name, _ABSENT) != value:
-        st.session_state[name] = value
-    drawn[name] = about
-
-
 def following(
     name: str,
     options: Iterable[Any],
@@ -202,11 +189,6 @@ def _stand(after: Mapping[str, str], before: Mapping[str, str]) -> None:
 def _went_back() -> bool:
     """Return whether the user went back or forward in the browser's history; True where that isn't known."""
     return bool(getattr(get_script_run_ctx(), "is_history_navigation", True))
-
-
-def _redraws_alone() -> bool:
-    """Return whether a part of the page is drawn without the rest; False where that isn't known."""
-    return bool(getattr(get_script_run_ctx(), "fragment_ids_this_run", None))
 
 
 def _asked(name: str) -> str | None:

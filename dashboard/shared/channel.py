@@ -20,8 +20,8 @@ def channel(run: Run, found: Selected) -> None:
     if found.cell is None:
         say_absent(found)
         st.info(
-            f"Select a {NOUNS[run.spec.penalty.groups].removeprefix('input ')}: click a cell of the map, or tick a row "
-            "of the table of groups that are closest to a change.",
+            f"Select a {NOUNS[run.spec.penalty.groups].removeprefix('input ')}: click a cell of the survival map, or "
+            "tick a row of the table under Firmness.",
             icon=":material/touch_app:",
         )
         return

@@ -14,13 +14,14 @@ from winnow.dashboard.frames import explanations
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import EXPLANATION, OTHER, PRUNING, RUN, SENSITIVITY, STUDY
-from winnow.dashboard.shared.formatting import plain
+from winnow.dashboard.shared.formatting import isolated, plain
 from winnow.engine.runs.derived import derived_jobs
 from winnow.engine.runs.run import Run, list_runs, runs_folder
 from winnow.engine.runs.study import list_studies
 from winnow.engine.runs.work_folder import WorkFolder
 
-OF_A_RUN = (PRUNING, EXPLANATION, SENSITIVITY)  # belong to the run: another run has others
+DERIVED = {PRUNING: "prune", EXPLANATION: "explain", SENSITIVITY: "sensitivity"}  # of the run: another run has others
+LOOK = 5.0  # seconds between two looks for what is gone: it may be taken back
 NOUNS = {
     RUN: "run",
     OTHER: "run",
@@ -72,6 +73,22 @@ def gone(name: str, where: str = "", others: bool = True) -> None:
         f"place{f': choose another {noun} above' if others else ''}.",
         icon=":material/link_off:",
     )
+    drawn = named in _listed(name)
+
+    def look() -> None:
+        if (named in _listed(name)) != drawn:
+            st.rerun()
+
+    look.__qualname__ = f"{__name__}.look_for_{name}"  # by which Streamlit tells one fragment from another
+    st.fragment(look, run_every=LOOK)()
+
+
+def _listed(name: str) -> set[str]:
+    """Return what there is of what `name` names, of the run of the address where it belongs to one."""
+    if name in (RUN, OTHER, STUDY):
+        return {work.id for work in (list_studies() if name == STUDY else list_runs())}
+    of = next((run for run in list_runs() if run.id == address.named(RUN)), None)
+    return {work.id for work in derived_jobs(of, DERIVED[name])} if of else set()
 
 
 def completed(names: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
@@ -115,7 +132,7 @@ def going(chosen: Mapping[str, str]) -> dict[str, str]:
 
 def called(run: Run) -> str:
     """Return how a run is called in a selector: its name, which may be another's too, and its id."""
-    return f"{summary(run).name} · {run.id}"
+    return f"{isolated(summary(run).name)} · {run.id}"
 
 
 def _first(works: Sequence[WorkFolder]) -> str | None:
@@ -134,4 +151,4 @@ def _with(choice: Selector, chosen: str | None) -> Mapping[str, str | None]:
 def _without(run: str) -> dict[str, str | None]:
     """Return what does not go along to another run."""
     same = {OTHER: None} if run == address.named(OTHER) else {}
-    return {**dict.fromkeys(OF_A_RUN), **same}
+    return {**dict.fromkeys(DERIVED), **same}

@@ -9,9 +9,9 @@ from typing import Literal
 import streamlit as st
 
 from winnow.dashboard.frames import events
-from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import COUNTED, plain, power, sentence
 from winnow.dashboard.shared.run_bar import act, redrawn
+from winnow.dashboard.shared.showing import show
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE, UNFINISHED, WorkFolder
@@ -37,12 +37,23 @@ def controls(run: Run) -> None:
     if status.state in LIVE and status.requested is not None:
         with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
             _pause(run)
-            stop_button(run, STOPPING)
+            stop_button(run, "")
             _strength(run)
-            if run.spec.penalty.target is not None:
-                target_control(run)
+            if run.spec.penalty.target is not None and not _in_refit(run):
+                _target(run)
+        _said(run)
     elif status.state in (*LIVE, *UNFINISHED):
         resume(run, "Start training" if status.state == "queued" else "Resume training")
+
+
+def _said(run: Run) -> None:
+    """Say below the buttons what was asked for and what holds: beside them, a sentence has no room."""
+    if run.control().stop:
+        st.caption(STOPPING)
+    _confirm(run, events.strength_max(run))
+    redrawn(_strengths, EVERY, run)
+    if run.spec.penalty.target is not None:
+        redrawn(_targets_said, EVERY, run)
 
 
 def _pause(run: Run) -> None:
@@ -107,15 +118,13 @@ def _strength(run: Run) -> None:
             help="Enter in the field does the same",
         )  # fmt: skip
     _undo(run)
-    _confirm(run, most)
-    redrawn(_strengths, EVERY, run)
 
 
 def _slider(most: float) -> None:
     """Draw the strengths from λ_max down to a ten-thousandth of it, evenly on a log scale, and 0."""
     grid = strengths_below(most)
     now = float(st.session_state["strength_input"])
-    address.show("strength_slider", min(grid, key=lambda value: abs(value - now)), *grid)
+    show("strength_slider", min(grid, key=lambda value: abs(value - now)), *grid)
 
     def move() -> None:
         st.session_state["strength_input"] = st.session_state["strength_slider"]
@@ -168,7 +177,7 @@ def _sure(run: Run, asked: float) -> None:
 
 def _undo(run: Run) -> None:
     """Offer the strength that was asked for before the last one."""
-    before = strength_before(run)
+    before = events.strength_before(run)
     if before is None:
         return
 
@@ -179,12 +188,6 @@ def _undo(run: Run) -> None:
     st.button(
         f"Undo: back to {power(before)}", key="strength_undo", icon=":material/undo:", type="tertiary", on_click=back
     )
-
-
-def strength_before(run: Run) -> float | None:
-    """Return the strength before the last one that a user asked for; None where none was."""
-    asked = [float(value) for value in events.strength_changes(run)["strength"].dropna()]
-    return [events.strength_of_spec(run), *asked][-2] if asked else None
 
 
 def _strengths(run: Run) -> None:
@@ -214,11 +217,8 @@ def _strengths(run: Run) -> None:
     st.caption(plain(" · ".join(facts)))
 
 
-def target_control(run: Run) -> None:
-    """Ask for another target, and say which one holds; in the refit, say that it is settled."""
-    if _in_refit(run):
-        st.caption(SETTLED)
-        return
+def _target(run: Run) -> None:
+    """Ask for another target."""
     requested, asked = run.control().target, events.targets_asked(run)
     if st.session_state.get(TARGET_OF) != run.id or "target_input" not in st.session_state:
         st.session_state[TARGET_OF] = run.id
@@ -244,7 +244,6 @@ def target_control(run: Run) -> None:
             on_click=_target_back,
             args=(run, asked[-2]),
         )
-    redrawn(_targets_said, EVERY, run)
 
 
 def _in_refit(run: Run) -> bool:
@@ -263,7 +262,13 @@ def _target_back(run: Run, before: float) -> None:
 
 
 def _targets_said(run: Run) -> None:
-    """Say which target holds, which is requested, and where it was changed; a request is granted any time."""
+    """Say which target holds, which is requested, and where it was changed; a request is granted any time.
+
+    In the refit, it is settled.
+    """
+    if _in_refit(run):
+        st.caption(SETTLED)
+        return
     requested, asked = run.control().target, events.targets_asked(run)
     facts = [f"target in force: {asked[-1]:g} %"]
     if requested is not None and requested != asked[-1]:

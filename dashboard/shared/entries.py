@@ -31,8 +31,8 @@ def keep_entries() -> None:
             entry.value = st.session_state[key]
 
 
-def entered(key: str, usual: Value, possible: Callable[[Value], bool] = lambda _: True) -> Value:
-    """Return what the widget `key` starts with, `usual`; what was entered before is put back into it, where `possible`.
+def entered(key: str, usual: Value, possible: Callable[[Value], Value] = lambda held: held) -> Value:
+    """Return what the widget `key` starts with, `usual`; what is `possible` of what was entered before is put back.
 
     Were what was entered given as the default, the field could not be emptied again: Streamlit refuses that where a
     number field has a default.
@@ -42,8 +42,8 @@ def entered(key: str, usual: Value, possible: Callable[[Value], bool] = lambda _
         if key in known and key in st.session_state:
             st.session_state[key] = usual  # a widget that stays in sight keeps its value, whatever its default becomes
         known[key] = _Entry(usual, usual)
-    held: Value = known[key].value
-    if key not in st.session_state and held != usual and possible(held):
+    held: Value = possible(known[key].value)
+    if key not in st.session_state and held != usual:
         st.session_state[key] = held
     return usual
 
@@ -57,16 +57,12 @@ def any_entered(keys: Iterable[str]) -> bool:
 def entered_place(key: str, options: Iterable[object], usual: int = 0) -> int:
     """Return the place of the option that the widget `key` starts with; one that was chosen before is put back."""
     known = list(options)
-    entered(key, known[usual], known.__contains__)
+    entered(key, known[usual], lambda held: held if held in known else known[usual])
     return usual
 
 
 def entered_options(key: str, options: Iterable[Value], usual: Iterable[Value] = ()) -> list[Value]:
     """Return the options that the widget `key` starts with; those chosen before are put back, as far as there are."""
     known = set(options)
-    start = entered(key, [option for option in usual if option in known], lambda _: False)
-    held: list[Value] = st.session_state[ENTRIES][key].value
-    there = [option for option in held if option in known]
-    if key not in st.session_state and there != start:
-        st.session_state[key] = there
-    return start
+    start = [option for option in usual if option in known]
+    return entered(key, start, lambda held: [option for option in held if option in known])

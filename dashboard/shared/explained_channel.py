@@ -9,12 +9,13 @@ from winnow.dashboard.frames import explanations, reliance
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.concepts import cell_title
 from winnow.dashboard.frames.summaries import tasks as tasks_of
-from winnow.dashboard.shared import address, explanation_figures
+from winnow.dashboard.shared import explanation_figures
 from winnow.dashboard.shared.channel import naming
 from winnow.dashboard.shared.explanation import provenance
 from winnow.dashboard.shared.formatting import measured, plain
 from winnow.dashboard.shared.panel import draw, explain
 from winnow.dashboard.shared.selection import Selected, say_absent, select
+from winnow.dashboard.shared.showing import show
 from winnow.engine.explain.usage import DEAD, IDLE, SHARED
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.quantities import Metric
@@ -80,6 +81,7 @@ def _separates(work: DerivedJob, chosen: Cell) -> None:
         frame[["task", "value", "auroc", "interval", "images"]].head(MOST_VALUES),
         key="separation",
         hide_index=True,
+        height="content",
         row_height=30,
         placeholder="–",
         column_config={
@@ -94,14 +96,14 @@ def _separates(work: DerivedJob, chosen: Cell) -> None:
 def _choice(work: DerivedJob, chosen: Cell | None) -> None:
     """Name a channel by its layer and number: what a click on a figure does, for those who can't or won't click."""
     widths = {layer.name: layer.groups for layer in explanations.explained_layers(work)}
-    address.show("channel_layer", chosen.layer if chosen else None, *widths)
+    show("channel_layer", chosen.layer if chosen else None, *widths)
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     left.selectbox(
         "Layer", list(widths), key="channel_layer", placeholder="layer", on_change=_named, args=(widths,), index=None
     )
     if chosen is None:
         return
-    address.show("channel_number", chosen.channel, widths[chosen.layer])
+    show("channel_number", chosen.channel, widths[chosen.layer])
     right.number_input(
         "Channel",
         min_value=0,

@@ -8,6 +8,7 @@ from winnow.dashboard.figures.cell_points import picked
 from winnow.dashboard.forms.explain import new_explanation
 from winnow.dashboard.forms.widgets import folded_form
 from winnow.dashboard.frames import explanations
+from winnow.dashboard.frames.run_images import NO_IMAGES, imageless
 from winnow.dashboard.shared import address, explanation
 from winnow.dashboard.shared.address import EXPLANATION
 from winnow.dashboard.shared.choosing import gone
@@ -95,11 +96,16 @@ def _first(run: Run) -> None:
         st.info(NEVER if run.status.state in ENDED else NO_CHECKPOINT, icon=":material/hourglass_empty:")
         return
     st.subheader("What does each task rely on?", anchor=False)
-    st.markdown(EMPTY)
+    if not imageless(run):
+        st.markdown(EMPTY)
     _form(run)
-    st.markdown("Or in a terminal: `winnow explain RUN`")
 
 
 def _form(run: Run) -> None:
+    """Offer an explanation, or say why the run can't be explained."""
+    if imageless(run):
+        st.info(NO_IMAGES, icon=":material/hide_image:")
+        return
     if work := new_explanation(run):
         address.address_moved({EXPLANATION: work.id})
+    st.markdown("Or in a terminal: `winnow explain RUN`")

@@ -7,6 +7,7 @@ Names of runs, tasks and layers come from users. Streamlit reads Markdown in mos
 import re
 from datetime import UTC, datetime
 from typing import Literal
+from unicodedata import bidirectional
 
 import numpy as np
 
@@ -28,9 +29,18 @@ CRITERIA: dict[Criterion, str] = {"zeros": "exact zeros", "norm": "low norms", "
 REPAIRS = {"norms": "batch norms repaired", "readers": "layers repaired", "both": "layers and batch norms repaired"}
 
 
+def isolated(text: str) -> str:
+    """Return a text that leaves the order of what stands beside it: Hebrew or Arabic would turn ids and numbers round.
+
+    It is set between the marks of an isolate (Unicode U+2068, U+2069), which cannot be seen.
+    """
+    turned = any(bidirectional(letter) in ("R", "AL") for letter in text)
+    return f"\u2068{text}\u2069" if turned else text
+
+
 def plain(text: str) -> str:
     """Return Markdown that shows `text` as it is: no emphasis, links, images, formulae, tags, icons or new lines."""
-    escaped = re.sub(r"([!-/;-@\[-`{-~])", r"\\\1", " ".join(text.split()))
+    escaped = re.sub(r"([!-/;-@\[-`{-~])", r"\\\1", isolated(" ".join(text.split())))
     return re.sub(r":(?=\w)", ":\u2060", escaped)  # a word joiner, or :this: becomes an icon
 
 
@@ -97,6 +107,8 @@ def measured(value: float, unit: str) -> str:
     if not np.isfinite(value):
         return "–"
     number = f"{value:.3g}"
+    if unit == "%" and value < 100 <= float(number):
+        number = "99.9"  # only a whole is 100 %
     if unit in ("", "1"):
         return number
     return f"{number}{unit}" if unit == "°" else f"{number} {unit}"

@@ -4,9 +4,10 @@ import streamlit as st
 
 from winnow.dashboard.figures import layer_norms
 from winnow.dashboard.frames import groups
-from winnow.dashboard.shared import address, run_figures
+from winnow.dashboard.shared import run_figures
 from winnow.dashboard.shared.panel import draw, source
 from winnow.dashboard.shared.selection import select_layer, selected_layer
+from winnow.dashboard.shared.showing import show
 from winnow.engine.runs.run import Run
 
 
@@ -22,7 +23,7 @@ def over_epochs(run: Run, since: float) -> None:
 
 def _layer(names: list[str], named: str) -> str:
     """Let the user choose a layer; a choice selects that layer."""
-    address.show("norms_layer", named, *names)
+    show("norms_layer", named, *names)
     return st.selectbox(
         "Layer", names, key="norms_layer", width=420, on_change=lambda: select_layer(st.session_state["norms_layer"])
     )

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -148,6 +148,11 @@ def _pinned(work: WorkFolder, pin: Pin) -> bool | None:
 def _document(figure: go.Figure) -> dict[str, Any]:
     made = json.loads(figure.to_json())
     return {name: made[name] for name in ("data", "layout")}
+
+
+def tall(rows: int, most: int = 15, height: int = 560) -> int | Literal["content"]:
+    """Return how tall a table is: as its rows are, so that none is empty, and `height` [px] where it scrolls."""
+    return "content" if rows <= most else height
 
 
 def keyed(name: str, rows: Iterable[object]) -> str:

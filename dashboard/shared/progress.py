@@ -6,6 +6,7 @@ import streamlit as st
 
 from winnow.dashboard.frames import channel_states, events
 from winnow.dashboard.frames.answers import of_run
+from winnow.dashboard.frames.answers.answer import count
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.frames.tables import SPARSITY_TITLES
 from winnow.dashboard.shared.answer import answer
@@ -25,7 +26,7 @@ from winnow.engine.runs.work_folder import LIVE, Status
 
 CONSTANT = (
     "On the validation images, after the newest epoch. Below: the difference from the best prediction that ignores the "
-    "image. A dash: no validation image has a label of this task."
+    "image. A dash: no value was recorded, or no validation image has a label of this task."
 )
 ZERO = "The share of the penalised layers that is exactly zero. Layers outside the penalty are not counted."
 REMEDY = "To keep more of them, use a larger floor or a smaller {}."
@@ -82,11 +83,11 @@ def _times(status: Status) -> list[str]:
 
 def _alarms(run: Run) -> None:
     """Warn of layers that have hardly any group left."""
-    found = channel_states.alarms(run).sort_values("alive").reset_index(drop=True)
+    found = channel_states.alarms(run)
     if found.empty:
         return
     named = [f"{row.alive} of {row.total} groups left in {row.layer}" for row in found.head(MOST_ALARMS).itertuples()]
-    more = f", and few in {len(found) - MOST_ALARMS} other layers" if len(found) > MOST_ALARMS else ""
+    more = f", and few in {count(len(found) - MOST_ALARMS, 'other layer')}" if len(found) > MOST_ALARMS else ""
     remedy = REMEDY.format("strength" if run.spec.penalty.target is None else "target")
     st.warning(plain(f"{', '.join(named)}{more}. {remedy}"), icon=":material/warning:")
 

@@ -2,7 +2,7 @@
 
 A part is drawn again on its own. What it shows may be removed meanwhile, in another tab or a terminal: then the page is
 drawn as a whole, which says so and offers nothing. Where another run has taken its place under the same id, a click
-that was meant for the former does nothing.
+that was meant for the former does nothing. A page on which nothing is drawn again looks at the folder all the same.
 """
 
 import textwrap
@@ -19,6 +19,7 @@ from winnow.dashboard.shared.choosing import Selector, called, chosen_of, gone
 from winnow.dashboard.shared.damage import guarded_page
 from winnow.dashboard.shared.formatting import STATES, plain, sentence
 from winnow.dashboard.shared.welcome import welcome
+from winnow.engine.runs.derived import KINDS, derived_jobs
 from winnow.engine.runs.launch import JobError
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.study import Study
@@ -34,6 +35,7 @@ REPLACEMENT = (
     "shows the new one."
 )
 NOUNS = {"train": "run", "explain": "explanation", "prune": "pruning", "sensitivity": "analysis"}
+LOOK = 5.0  # seconds between two looks of an idle page at what it shows: it may be removed or worked on anywhere
 Work = TypeVar("Work", bound=WorkFolder)
 More = ParamSpec("More")
 
@@ -62,13 +64,30 @@ def run_bar(*shows: str) -> tuple[Run, DeltaGenerator] | None:
 
 
 def same_as_before(work: WorkFolder) -> None:
-    """Where another folder has taken the place of the one that was drawn, drop the click, draw again, and say so."""
+    """Where another folder has taken the place of the one that was drawn, drop the click, draw again, and say so.
+
+    The page goes on looking: once the folder is gone or replaced, or its state or jobs are others, it is drawn anew.
+    """
     _notice(work)
     st.session_state[DRAWN][str(work.path)] = version(work.path / "spec.json")
     if st.session_state.get(REPLACED) == work.id:
         del st.session_state[REPLACED]
         noun = NOUNS.get(kind_of(work.path), "study")
         st.warning(REPLACEMENT.format(noun, plain(work.id)), icon=":material/swap_horiz:")
+    drawn = _states(work)
+
+    def look() -> None:
+        if not there(work) or _replaced(work) or _states(work) != drawn:
+            st.rerun()
+
+    look.__qualname__ = f"{__name__}.look_at.{work.id}"  # by which Streamlit tells one fragment from another
+    st.fragment(look, run_every=LOOK)()
+
+
+def _states(work: WorkFolder) -> list[tuple[str, str]]:
+    """Return the states of a folder of work, and of the prunings, explanations and so on that a run has."""
+    jobs = [job for kind in KINDS for job in derived_jobs(Run(work.path), kind)]
+    return [(one.id, one.status.state) for one in (work, *jobs)]
 
 
 def _notice(work: WorkFolder) -> None:

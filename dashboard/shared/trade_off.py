@@ -13,6 +13,7 @@ from winnow.dashboard import navigation
 from winnow.dashboard.figures import pareto as figure
 from winnow.dashboard.figures.style import COLOURS, DASHES, empty, escaped, panels, shortened, xy
 from winnow.dashboard.frames import events, pareto, studies
+from winnow.dashboard.frames.answers.answer import count
 from winnow.dashboard.frames.file_versions import Version, latest
 from winnow.dashboard.frames.summaries import Summary, image_sets, summaries
 from winnow.dashboard.frames.summaries import tasks as tasks_of
@@ -136,7 +137,7 @@ def _say_left_out(every: Sequence[Summary], known: Sequence[Summary], reasons: M
     missing = sum(map(len, why.values()))
     if missing:
         parts = "; ".join(f"{reason}: {_named(names)}" for reason, names in why.items() if names)
-        st.caption(plain(f"Not drawn: {missing} of {len(every)} runs. {parts[0].upper()}{parts[1:]}."))
+        st.caption(plain(f"Not drawn: {missing} of {count(len(every), 'run')}. {parts[0].upper()}{parts[1:]}."))
 
 
 def _named(names: Sequence[str]) -> str:

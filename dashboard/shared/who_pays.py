@@ -9,9 +9,10 @@ import streamlit as st
 from winnow.dashboard.figures import pictures
 from winnow.dashboard.figures.paired_differences import CLASSES_READING, class_changes
 from winnow.dashboard.frames import who_pays as frames
+from winnow.dashboard.frames.answers.answer import count
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import measured, plain
-from winnow.dashboard.shared.panel import Chart, draw, explain, keyed
+from winnow.dashboard.shared.panel import Chart, draw, explain, keyed, tall
 from winnow.dashboard.shared.targets import Shown, picture_row
 from winnow.dashboard.shared.task_pictures import class_names, task_pictures
 from winnow.engine.explain.maps.store import SpatialStore
@@ -65,7 +66,9 @@ def _sentence(own: pd.DataFrame, task: str, names: Sequence[str]) -> str:
     """Say how many images lost, and whether a few bear it."""
     known = own["lost"].dropna()
     worse, part = int((known > 0).sum()), frames.burden(own)
-    said = f"{plain(task)}: {worse} of {len(known)} images are worse with {plain(names[1])} than with {plain(names[0])}"
+    verb = "is" if worse == 1 else "are"
+    said = f"{plain(task)}: {worse} of {count(len(known), 'image')} {verb} worse with {plain(names[1])} than with "
+    said += plain(names[0])
     if worse and part == part:
         said += f"; the worst tenth of them accounts for {100 * part:.0f} % of the loss"
     return f"**{said}.**"
@@ -91,14 +94,15 @@ def _table(own: pd.DataFrame, task: str, view: PairView) -> int | None:
         frame,
         key=keyed("paying_images", [view.about, task]),
         hide_index=True,
-        height=390,
+        height=tall(len(frame), 12, 390),
         row_height=30,
         on_select="rerun",
         selection_mode="single-row",
         column_config={"lost": st.column_config.NumberColumn(f"lost [{unit}]", format="%+.3g")},
         placeholder="–",
     )
-    explain(lambda: own, "paying_images", IMAGES, view.about)
+    first = f" The first {SHOWN} of {len(own):,}; the CSV has all." if len(own) > SHOWN else ""
+    explain(lambda: own, "paying_images", f"{IMAGES}{first}", view.about)
     rows = picked.selection.rows
     return int(frame["image"].iloc[rows[0]]) if rows and rows[0] < len(frame) else None
 

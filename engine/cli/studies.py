@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pandas as pd
 
 from winnow.data.joined import confirm_caches
 from winnow.engine.cli._help_sections import SectionedCommand
@@ -234,11 +235,16 @@ def _shown(found: Study, given: Mapping[str, Any]) -> int:
         if _has(found, "advice"):
             click.echo(advice_sentence(found.table("advice")))
         if _has(found, "summary"):
-            shown = paper_table(found.table("summary"), definition(found), found.spec.judged_on)
+            shown = _paper(found)
             click.echo(shown.to_string(index=False, na_rep="–") + f"\n{found.path}")
         if status.state != "done":
             click.echo(f"{found.id} {status.state}: {status.message}", err=True)
     return 0 if status.state in ("done", "stopped", "queued", "running") else 1
+
+
+def _paper(found: Study) -> pd.DataFrame:
+    spec = found.spec
+    return paper_table(found.table("summary"), spec.base.fields, definition(found), spec.judged_on)
 
 
 def write_tables(found: Study, folder: Path) -> None:
@@ -247,7 +253,7 @@ def write_tables(found: Study, folder: Path) -> None:
     for file in sorted(found.path.glob("tables/*.parquet")):
         (folder / f"{file.stem}.csv").write_text(csv_text(checked_table(file)))
     if _has(found, "summary"):
-        shown = paper_table(found.table("summary"), definition(found), found.spec.judged_on)
+        shown = _paper(found)
         for suffix, written in FORMATS.items():
             (folder / f"summary.{suffix}").write_text(written(shown))
 

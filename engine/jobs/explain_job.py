@@ -88,7 +88,8 @@ def run_explain(run: Run, spec: ExplainSpec, writer: Writer, stop_requested: obj
     writer.status(phase="measuring channel means", progress=0.02)
     job = _Job(spec, writer, stop_requested, read, probed, channel_means(probed))
     memory_as_it_is()
-    job.refused += [f"Layer {name} is left out: {why}." for name, why in probed.left_out.items()]
+    for name, why in probed.left_out.items():
+        writer.remark(f"Layer {name} is left out: {why}.")
     try:
         job.go()
     except _StoppedError:
@@ -108,14 +109,14 @@ class _Job:
     means: Means
     relevance: dict[Method, pd.DataFrame] = field(default_factory=dict)
     figures: list[pd.DataFrame] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
+    refused: str = ""  # why the last method that was refused is none for this network
 
     def go(self) -> None:
         """Do everything, in the order above."""
         first, *others = self.spec.methods
         self._attribute(first, (0.03, 0.10))
         if first not in self.relevance:
-            raise ValueError(self.refused[-1])
+            raise ValueError(self.refused)
         self._write_usage(first)
         self._write_images()
         self._begin("measuring gradient cosines of the tasks", 0.2)
@@ -150,8 +151,8 @@ class _Job:
             try:
                 parts.append(probe_relevance(restricted(self.probe, sites=sites), method, self.means))
             except NotAttributableError as error:
-                self.refused.append(str(error))
-                self.writer.status(message=" ".join(self.refused))
+                self.refused = str(error)
+                self.writer.remark(self.refused)
                 return
             self.relevance[method] = pd.concat(parts, ignore_index=True)
             self._write_relevance()
@@ -179,7 +180,7 @@ class _Job:
             graph = trace(self.read.net, self.read.batches.example())
             self.writer.table("heads", structural_use(graph, self.read.trunk))
         except (NotTraceable, ValueError) as error:
-            self.refused.append(f"the table `heads` is missing: {error}")
+            self.writer.remark(f"The table `heads` is missing: {error}")
 
     def _write_images(self) -> None:
         """Write what every image gets by itself, so that two runs can be compared image by image and class by class."""
@@ -242,17 +243,15 @@ class _Job:
             learning = Learning(steps=self.spec.circuit_steps)
             found = probe_circuits(probed, channel_means(probed), learning, lambda phase: self._begin(phase, 0.99))
         except (NotTraceable, ValueError) as error:
-            self.refused.append(f"The circuits are missing: {error}")
-            self.writer.status(message=" ".join(self.refused))
+            self.writer.remark(f"The circuits are missing: {error}")
             return
         for name, frame in found.tables.items():
             self.writer.table(name, frame)
-        self.refused += found.refused.values()
+        for why in found.refused.values():
+            self.writer.remark(why)
         if found.left_out:
             reasons = "; ".join(f"{name}: {why}" for name, why in found.left_out.items())
-            self.refused.append(f"Some layers have no edges that can be cut, and stay whole. {reasons}.")
-        if self.refused:
-            self.writer.status(message=" ".join(self.refused))
+            self.writer.remark(f"Some layers have no edges that can be cut, and stay whole. {reasons}.")
 
     def _compare(self, method: Method, ablated: pd.DataFrame | None) -> None:
         """Compare a method with the ablations, and write all figures so far."""

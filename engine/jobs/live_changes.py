@@ -9,6 +9,7 @@ from winnow.engine.sparsity.strength import SAID_OF, Targeted
 from winnow.engine.training.state import Training
 
 TENTH = 0.1  # %: a target is met within that
+DIED = "These had died before λ could be lowered. More epochs let λ rise more slowly"
 
 
 class LiveChanges:
@@ -89,9 +90,11 @@ def missed(training: Training) -> str:
     what, done = SAID_OF[controller.of]
     if gap := controller.missing():
         return f"not met: {controller.percent - gap:.1f} of {controller.percent:g} % of the {what} {done}"
-    if controller.percent != training.spec.penalty.target and (more := controller.beyond()):
+    if more := controller.beyond():
+        changed = controller.percent != training.spec.penalty.target
+        why = "It was changed when these had died, and not all could revive" if changed else DIED
         return (
             f"more than the target: {controller.percent + more:.1f} instead of {controller.percent:g} % of the "
-            f"{what} {done}. It was changed when these had died, and not all could revive"
+            f"{what} {done}. {why}"
         )
     return ""

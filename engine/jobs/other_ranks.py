@@ -27,6 +27,9 @@ class SilentWriter(ResultWriter):
     def tick(self, **changes: object) -> None:
         """Write nothing."""
 
+    def remark(self, sentence: str) -> None:
+        """Write nothing."""
+
     def finish(self, state: str, message: str = "") -> None:
         """Write nothing."""
 

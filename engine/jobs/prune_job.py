@@ -87,7 +87,7 @@ def _read(run: Run, spec: PruneSpec, writer: Writer, stop_requested: object) -> 
     writer.status(phase="reading the run")
     restored = restored_network(run, device)
     if restored.skipped:
-        writer.status(message=f"damaged checkpoints were skipped: {', '.join(restored.skipped)}")
+        writer.remark(f"damaged checkpoints were skipped: {', '.join(restored.skipped)}")
     if unknown := [task for task in spec.tasks if task not in restored.tasks]:
         known = ", ".join(restored.tasks)
         raise ValueError(f"`tasks` must be tasks of the run, {known}, got {', '.join(unknown)}.")
@@ -252,7 +252,7 @@ def _measured(pruning: Pruning, masked: nn.Module, small: nn.Module) -> None:
     table, missing = measures_table(models, pruning.validation.example(), spec, tell)
     pruning.writer.table("measures", table)
     if missing:
-        pruning.writer.status(message=missing)
+        pruning.writer.remark(missing)
 
 
 def _refitted(pruning: Pruning, compacted: Compacted, masked: nn.Module) -> None:

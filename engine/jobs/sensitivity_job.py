@@ -45,7 +45,7 @@ def run_sensitivity(
     writer.status(phase="reading the run")
     restored = restored_network(run, device)
     if restored.skipped:
-        writer.status(message=f"damaged checkpoints were skipped: {', '.join(restored.skipped)}")
+        writer.remark(f"damaged checkpoints were skipped: {', '.join(restored.skipped)}")
     judged = run_images(run, restored.tasks, "val", device, lambda phase: writer.tick(phase=phase), spec.images)
     found = units(restored.net, judged.example())
     if not len(found):

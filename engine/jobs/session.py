@@ -62,12 +62,12 @@ class TrainingSession:
         folder, training = self.writer.folder, self.training
         skipped = load_checkpoint(folder / "weights", training)
         if skipped:
-            self.writer.status(message=f"damaged checkpoints were skipped: {', '.join(skipped)}")
+            self.writer.remark(f"damaged checkpoints were skipped: {', '.join(skipped)}")
         banks = training.proximal.dense_banks
         self._losses |= cut_to_checkpoint(folder, training.step)
         NormLog(folder / "groups").begin([Layer(bank.layer, bank.channels, bank.size) for bank in banks])
         if message := write_network(folder / "weights", training, self.batches.example()):
-            self.writer.status(message=message)
+            self.writer.remark(message)
         if training.step == 0:
             constant = constant_metrics(training.tasks, self.batches, self.validation)
             self._report.metrics((0, 0), "constant", constant)

@@ -77,7 +77,7 @@ class Snapshots:
         try:
             self._keep(level, record)
         except (NotDescribable, NotExact, NotTraceable) as error:
-            self._writer.status(message=f"there is no snapshot at {level} %: {error}")
+            self._writer.remark(f"there is no snapshot at {level} %: {error}")
         self._tables()
 
     def _level(self, norms: list[Tensor]) -> int:

@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -35,6 +35,9 @@ class Writer(Protocol):
 
     def tick(self, **changes: object) -> None:
         """Change the status, and write it unless it was written a moment ago."""
+
+    def remark(self, sentence: str) -> None:
+        """Say this now, and with the end, unless the work fails."""
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """Replace the table `name`."""
@@ -68,6 +71,7 @@ class ResultWriter:
         self._written = 0.0
         self._trackers = Trackers({})
         self._conclusion = ""
+        self._remarks: list[str] = []
         try:
             remove_unfinished(self.folder)
             forget_digests(self.folder)
@@ -95,6 +99,11 @@ class ResultWriter:
         if time.monotonic() - self._written > STATUS_EVERY:
             self.status()
 
+    def remark(self, sentence: str) -> None:
+        """Say this now, and with the end, unless the work fails: what the next message replaces would be lost."""
+        self._remarks = [*dict.fromkeys([*self._remarks, sentence])]
+        self.status(message=_joined(self._remarks))
+
     def conclude(self, sentence: str) -> None:
         """Say this with the end, if the work ends well."""
         self._conclusion = sentence
@@ -102,6 +111,7 @@ class ResultWriter:
     def finish(self, state: str, message: str = "") -> None:
         """Write how the work ended."""
         message = message or (self._conclusion if state == "done" else "")
+        message = message if state == "failed" else _joined([*self._remarks, message])
         self._trackers.close()
         note_digests(self.folder)
         ended = {"progress": 1.0} if state == "done" else {}
@@ -149,3 +159,11 @@ class ResultWriter:
                 "`run` must be written by the process that began it, got a copy of it that os.fork made. End the copy "
                 "with os._exit, or start it with the subprocess module."
             )
+
+
+def _joined(sentences: Iterable[str]) -> str:
+    """Return sentences as one text, those without a full stop parted by semicolons."""
+    said = ""
+    for sentence in filter(None, sentences):
+        said += f"{'' if not said else ' ' if said.endswith('.') else '; '}{sentence}"
+    return said

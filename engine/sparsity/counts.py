@@ -126,11 +126,10 @@ class Counts:
 
     def _living(self, key: int, counts: Sequence[float]) -> float:
         """Return the living part of a parameter, from how many channels of each bank live."""
-        covered, living = {0: 0.0, 1: 0.0}, {0: 0.0, 1: 0.0}
+        gone: dict[int, float] = {}  # by axis: an embedding of positions has its channels along the third
         for i, axis, share in self._places[key]:
-            covered[axis] += share
-            living[axis] += share * counts[i] / self.banks[i].channels
-        return (living[0] + 1 - covered[0]) * (living[1] + 1 - covered[1])
+            gone[axis] = gone.get(axis, 0.0) + share * (1 - counts[i] / self.banks[i].channels)
+        return math.prod(1 - part for part in gone.values())
 
 
 def _share(axis: Axis) -> float:

@@ -12,10 +12,10 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from winnow.engine.runs.quantities import Metric
+from winnow.data.sample import Field
+from winnow.engine.runs.quantities import Metric, metrics
 from winnow.engine.runs.spreadsheet import safe_frame
 from winnow.engine.specs.study import Definition
-from winnow.engine.specs.tasks import TASKS
 
 ROW = ["arm", "subset", "balancing", "level_of", "level"]
 FIGURES = MappingProxyType(
@@ -44,10 +44,15 @@ class Column:
     interval: bool = False
 
 
-def paper_table(summary: pd.DataFrame, definition: Definition, split: str = "test") -> pd.DataFrame:
-    """Return the table `summary` of a study as text, one row per arm, for one split."""
+def paper_table(
+    summary: pd.DataFrame, fields: Mapping[str, Field], definition: Definition, split: str = "test"
+) -> pd.DataFrame:
+    """Return the table `summary` of a study as text, one row per arm, for one split.
+
+    `fields` are those of the study's data set: metrics of different kinds of tasks share names.
+    """
     own = summary[summary["split"] == split]
-    chosen = _quantities(own, definition)
+    chosen = _quantities(own, fields, definition)
     rows = []
     for who, cells in own.groupby(ROW, sort=False):
         found = cells.set_index("quantity")
@@ -93,9 +98,9 @@ def csv_text(table: pd.DataFrame) -> str:
 FORMATS: Mapping[str, Callable[[pd.DataFrame], str]] = MappingProxyType({"md": markdown, "tex": latex})
 
 
-def _quantities(own: pd.DataFrame, definition: Definition) -> Sequence[Column]:
+def _quantities(own: pd.DataFrame, fields: Mapping[str, Field], definition: Definition) -> Sequence[Column]:
     known = list(dict.fromkeys(own["quantity"]))
-    units = {metric.name: metric for kind in TASKS.values() for metric in kind.metrics}
+    units = {f"{task}.{metric.name}": metric for task, field in fields.items() for metric in metrics(field)}
     tasks = [name for name in known if "." in name and not name.startswith("delta.")]
     shown = [Column(name, _title(name, units)) for name in tasks]
     deltas = {"single": "Δ_m over single tasks [%]", "dense": "Δ_m over dense [%]"}
@@ -107,8 +112,11 @@ def _quantities(own: pd.DataFrame, definition: Definition) -> Sequence[Column]:
 
 def _title(name: str, units: Mapping[str, Metric]) -> str:
     task, _, metric = name.partition(".")
-    label, unit = (units[metric].label, units[metric].unit) if metric in units else (metric, "")
-    return f"{task} {label}" + (f" [{unit}]" if unit not in ("", "1") else "")
+    if name not in units:
+        return f"{task} {metric}"
+    known = units[name]
+    unit = f" [{known.unit}]" if known.unit not in ("", "1") else ""
+    return f"{task} {known.label}{unit} {'↑' if known.better == 'higher' else '↓'}"
 
 
 def _arm(arm: str, of: str, level: object) -> str:

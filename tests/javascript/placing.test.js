@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 
-import { BOX_HIGH, BOX_WIDE, extentOf, middle, pathOf, reached } from "../../dashboard/canvas/placing.js"
+import { BOX_HIGH, BOX_WIDE, extentOf, middle, opening, pathOf, reached } from "../../dashboard/canvas/placing.js"
 
 // 0 → 1 → 3, 0 → 2 → 3
 const NODES = [{ at: [0.5, 0] }, { at: [0, 1] }, { at: [1, 1] }, { at: [0.5, 2] }]
@@ -42,4 +42,12 @@ test("arrows follow the streams, and go to the nearest of a row", () => {
   assert.equal(reached(NODES, EDGES, 3, "ArrowDown"), 3)
   assert.equal(reached(NODES, EDGES, 1, "End"), 3)
   assert.equal(reached([], [], -1, "End"), -1)
+})
+
+test("the selected layer is in sight; without one, a fresh network opens on its first node, and another stays put", () => {
+  const nodes = [{ layer: null }, { layer: "a" }, { layer: "b" }]
+  assert.equal(opening({ nodes, selected: "b" }, true), 2)
+  assert.equal(opening({ nodes, selected: "b" }, false), 2)
+  assert.equal(opening({ nodes, selected: null }, true), 0)
+  assert.equal(opening({ nodes, selected: null }, false), -1)
 })

@@ -109,7 +109,8 @@ def test_the_claim_at_seventy_per_cent(study: Study, capsys: pytest.CaptureFixtu
     for name, table in tables.items():
         (folder / f"{name} with Torch-Pruning.csv").write_text(csv_text(table))
     with capsys.disabled():
-        print("\n" + paper_table(summary, "main").to_string(index=False) + "\n\n" + verdict(study, tables))
+        shown = paper_table(summary, study.spec.base.fields, "main")
+        print("\n" + shown.to_string(index=False) + "\n\n" + verdict(study, tables))
         print(f"\ntables in {folder.resolve()}" + ("" if tables else "; Torch-Pruning cannot be installed here"))
 
 

@@ -107,8 +107,9 @@ def groups_answer(known: Summary, layers: pd.DataFrame) -> Answer:
     lost = (layers["dead"] / layers["total"]).fillna(0)
     if lost.any():
         row = layers.iloc[int(np.argmax(lost.to_numpy(float)))]
-        alive = f"{row['alive'] + row['near']} of {count(row['total'], 'group')}"
-        says += f" {row['layer']} has lost most: {alive} are alive."
+        living = row["alive"] + row["near"]
+        verb = "is" if living == 1 else "are"
+        says += f" {row['layer']} has lost most: {living} of {count(row['total'], 'group')} {verb} alive."
     if near:
         verb = "is" if near == 1 else "are"
         return Answer(f"{says} {count(near, 'group')} {verb} near the threshold.", "Firmness lists them.")

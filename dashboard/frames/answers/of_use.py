@@ -40,7 +40,7 @@ def explain_answer(task: str, ranked: pd.DataFrame, verdict: Colour) -> Answer:
     whole = ranked["relevance"].sum()
     half = int((ranked["relevance"].cumsum() < whole / 2).sum()) + 1
     first = ranked.iloc[0]
-    low, high = (float(first["part"] * first[end] / first["relevance"]) for end in ("low", "high"))
+    low, high = (min(float(first["part"] * first[end] / first["relevance"]), 100.0) for end in ("low", "high"))
     verb = "holds" if half == 1 else "hold"
     says = (
         f"{count(half, 'channel')} of {len(ranked):,} {verb} half of what {task} relies on here. The first is "

@@ -26,7 +26,7 @@ from winnow.dashboard.shared.choosing import Selector, called, chosen_of, gone
 from winnow.dashboard.shared.explanation import verdict_badge
 from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.dashboard.shared.panel import Chart, DrawnFigure, draw, explain
-from winnow.dashboard.shared.run_bar import ended
+from winnow.dashboard.shared.run_bar import ended, same_as_before
 from winnow.dashboard.shared.selection import say_absent, select, selected
 from winnow.dashboard.shared.welcome import welcome
 from winnow.dashboard.shared.who_pays import PairView, paying_view
@@ -105,6 +105,8 @@ def _one(runs: Mapping[str, Run], names: Mapping[str, str], name: str, label: st
 
 def _compared(a: Run, b: Run) -> None:
     """Draw the open view."""
+    for run in {run.id: run for run in (a, b)}.values():
+        same_as_before(run)
     if a.id == b.id:
         st.info(SAME, icon=":material/compare:")
         return
@@ -160,6 +162,7 @@ def _numbers(frame: pd.DataFrame) -> None:
         frame.drop(columns=["metric"]),
         key="pair_numbers",
         hide_index=True,
+        placeholder="–",
         height="content",
         column_config={
             "label": config.TextColumn("metric"),
@@ -213,7 +216,7 @@ def _circuits(a: Run, b: Run) -> None:
         return
     for name, work in (("A", one), ("B", other)):
         verdict_badge(f"the circuits of {name}", *circuit_verdict(explanation_table(work, "circuit_figures")))
-    st.dataframe(frame.round(1), key="pair_circuits", hide_index=True, height="content", row_height=30)
+    st.dataframe(frame.round(1), key="pair_circuits", hide_index=True, placeholder="–", height="content", row_height=30)
     explain(lambda: frame, "pair_circuits", AGREED, f"{_about(a, b)} · {one.id} · {other.id}")
 
 
@@ -236,7 +239,7 @@ def _descriptions(a: Run, b: Run) -> None:
     frame = tables.compared_runs([summary(a), summary(b)])
     if differ := pairs.pair_other_images(a, b, "val"):
         st.warning(OTHER_IMAGES.format(plain(differ)), icon=":material/warning:")
-    st.dataframe(frame, key="pair_descriptions", hide_index=True, height="content")
+    st.dataframe(frame, key="pair_descriptions", hide_index=True, placeholder="–", height="content")
     explain(
         lambda: frame, "descriptions", "Only what differs between the descriptions, then the results.", _about(a, b)
     )

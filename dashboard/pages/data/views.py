@@ -90,6 +90,7 @@ def _targets(look: Look) -> None:
         coverage.assign(known=100 * coverage["known"].astype(float), unit=coverage["unit"].replace("1", "")),
         key="coverage",
         hide_index=True,
+        placeholder="–",
         column_order=["split", "task", "kind", "unit", "samples", "images", "known"],
         column_config={
             "images": st.column_config.NumberColumn("images with a target"),
@@ -115,13 +116,15 @@ def _held(look: Look, task: str, unit: str) -> None:
 def _findings(look: Look) -> None:
     """List what is wrong and what is worth knowing."""
     splits, findings, notes = (looks.look_table(look, name) for name in ("splits", "findings", "notes"))
-    st.dataframe(splits, key="splits", hide_index=True, height="content")
+    st.dataframe(splits, key="splits", hide_index=True, placeholder="–", height="content")
     for note in notes["note"]:
         st.info(plain(str(note)), icon=":material/info:")
     if findings.empty:
         st.success("Every file was read and every value was checked: nothing is wrong.", icon=":material/check_circle:")
         return
-    st.dataframe(findings, key="findings", hide_index=True, height="content" if len(findings) <= 15 else 560)
+    st.dataframe(
+        findings, key="findings", hide_index=True, placeholder="–", height="content" if len(findings) <= 15 else 560
+    )
     with st.container(horizontal=True, horizontal_alignment="distribute"):
         st.caption("A file that cannot be read stops a run at its start, before any time is spent.", width="stretch")
         st.download_button(

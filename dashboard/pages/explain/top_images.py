@@ -12,7 +12,7 @@ from winnow.dashboard.frames.concepts import cell_title, names_of_channels
 from winnow.dashboard.pages.explain.in_images import channel_row, no_maps, with_maps
 from winnow.dashboard.shared import address, run_figures
 from winnow.dashboard.shared.formatting import plain
-from winnow.dashboard.shared.panel import PICTURES, Chart, draw, explain, keyed, source
+from winnow.dashboard.shared.panel import PICTURES, Chart, draw, explain, keyed, source, tall
 from winnow.dashboard.shared.selection import select, select_layer, selected_layer
 from winnow.engine.explain.maps.store import SpatialStore, Top
 from winnow.engine.runs.derived import DerivedJob
@@ -145,7 +145,8 @@ def _silent_channels(work: DerivedJob, known: SpatialStore, layer: str, about: s
         frame,
         key=key,
         hide_index=True,
-        height=min(330, 40 + 30 * max(len(frame), 1)),
+        placeholder="–",
+        height=tall(len(frame), 10, 330),
         row_height=30,
         on_select=ticked,
         selection_mode="single-row",

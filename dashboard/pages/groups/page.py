@@ -19,7 +19,7 @@ from winnow.dashboard.shared import address, run_figures
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.channel import channel
 from winnow.dashboard.shared.norms_over_epochs import over_epochs
-from winnow.dashboard.shared.panel import DrawnFigure, draw, explain, source
+from winnow.dashboard.shared.panel import DrawnFigure, draw, explain, source, tall
 from winnow.dashboard.shared.run_bar import frozen, readable, redrawn, run_bar
 from winnow.dashboard.shared.selection import select, selected, selected_layer
 from winnow.dashboard.shared.survival import no_norms, survival
@@ -161,7 +161,7 @@ def _edge(shown: pd.DataFrame, kind: Kind) -> None:
         shown,
         key="edge_table",
         hide_index=True,
-        height=330,
+        height=tall(len(shown), 10, 330),
         row_height=30,
         on_select=lambda: _ticked(shown, kind),
         selection_mode="single-row",

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from winnow.dashboard.frames import current
+from winnow.dashboard.frames import current, events
 from winnow.dashboard.frames.answers.of_pruning import uncounted
 from winnow.dashboard.frames.before_after import realised
 from winnow.dashboard.frames.summaries import Summary, summary
@@ -24,6 +24,11 @@ REALISED = (
     "What the newest pruning of this run saves of the whole network, as measured: multiply–adds, parameters, and the "
     "time of one image."
 )
+TRAINED = (
+    "What was removed while the run trained, as a share of the dense network. All other numbers still count these "
+    "zeros, as the stored network is dense: a pruning makes the smaller one."
+)
+SIZES = ("macs", "parameters")
 READING = "Zero and removable differ: a channel can be removed only once every layer that reads it ignores it."
 
 
@@ -50,10 +55,13 @@ def _removable(known: Summary) -> None:
 
 
 def _realised(run: Run) -> None:
-    """Say what has been removed: nothing, as long as no pruning ended well."""
+    """Say what has been removed: by a pruning, or while the run trained."""
     found = realised(run)
     if found is None:
-        _metric("MACs removed", 0.0, REALISED, "nothing removed yet")
+        trained = events.removals(run)
+        left = [100 * (1 - trained[of].iloc[-1] / trained[f"{of}_before"].iloc[0]) for of in SIZES if len(trained)]
+        said = f"while training, params {_percent(left[1])}" if left else "nothing removed yet"
+        _metric("MACs removed", left[0] if left else 0.0, TRAINED if left else REALISED, said)
         return
     known = (("params", found.parameters), ("time", found.latency))
     more = [f"{name} {_percent(value)}" for name, value in known if not np.isnan(value)]
@@ -86,6 +94,7 @@ def _components(run: Run) -> None:
         shares,
         key="components",
         hide_index=True,
+        placeholder="–",
         height="content" if len(shares) <= 6 else 215,
         row_height=29,
         column_config=_columns(),

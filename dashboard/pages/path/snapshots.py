@@ -33,6 +33,7 @@ def kept_on_the_way(study: Study) -> None:
         _counted(frame),
         key=keyed("snapshots", frame["folder"]),
         hide_index=True,
+        placeholder="–",
         on_select="rerun",
         selection_mode="single-row",
         height="content" if len(frame) <= 15 else 560,

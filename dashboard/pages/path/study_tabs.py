@@ -18,7 +18,7 @@ from winnow.dashboard.pages.path import study_figures
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.formatting import plain
-from winnow.dashboard.shared.panel import draw, explain, keyed
+from winnow.dashboard.shared.panel import draw, explain, keyed, tall
 from winnow.dashboard.shared.trade_off import pareto_of
 from winnow.engine.runs.study import Study
 from winnow.engine.specs.study import Definition, StudySpec, TailorSpec
@@ -94,7 +94,7 @@ def tables(study: Study) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         split, shown = _split(study), _definition(study)
     summary = studies.study_table(study, "summary")
-    table = paper_table(summary, shown, split)
+    table = paper_table(summary, study.spec.base.fields, shown, split)
     if table.empty:
         st.info("The table appears once a run has been judged.", icon=":material/hourglass:")
         return
@@ -107,6 +107,8 @@ def tables(study: Study) -> None:
         studies.definitions(study, split, against),
         key="definitions",
         hide_index=True,
+        placeholder="–",
+        height="content",
         column_config={name: st.column_config.TextColumn(f"{word} [%]") for name, word in DEFINITIONS.items()},
     )
     st.caption(f"Against {AGAINST[against]}, mean and 95 % interval over seeds. {'. '.join(MEANINGS.values())}.")
@@ -126,6 +128,7 @@ def the_runs(study: Study) -> None:
         frame,
         key=keyed(ROWS, frame["run"]),  # rows are selected by place: with other rows, none is selected
         hide_index=True,
+        placeholder="–",
         on_select="rerun",
         selection_mode="single-row",
         height="content" if len(frame) <= 15 else 560,
@@ -165,6 +168,8 @@ def _depth(study: Study) -> None:
         advice,
         key="depth_table",
         hide_index=True,
+        placeholder="–",
+        height=tall(len(advice)),
         column_config={
             "layer": config.TextColumn("deepest living layer"),
             "stages": config.NumberColumn("stages in all"),
@@ -177,7 +182,9 @@ def _depth(study: Study) -> None:
     if frame.empty:
         st.caption("The comparison appears once a tailored and a plain network of one seed are trained.")
         return
-    st.dataframe(frame, key="tailored_table", hide_index=True, height="content" if len(frame) <= 15 else 560)
+    st.dataframe(
+        frame, key="tailored_table", hide_index=True, placeholder="–", height="content" if len(frame) <= 15 else 560
+    )
     explain(lambda: frame, "tailored_table", COMPARED, where)
 
 
@@ -189,6 +196,7 @@ def _table(table: pd.DataFrame) -> None:
         table,
         key="paper_table",
         hide_index=True,
+        placeholder="–",
         height="content" if len(table) <= 15 else 560,
         column_order=[*first, *(name for name in table.columns if name not in first)],
         column_config={
@@ -210,6 +218,8 @@ def _unseen(study: Study, split: str, shown: Definition) -> None:
         frame.assign(other=frame["other"].map(of_study.OTHERS)),
         key="study_unseen",
         hide_index=True,
+        placeholder="–",
+        height=tall(len(frame)),
         column_config={
             "support": st.column_config.TextColumn("support found on"),
             "other": st.column_config.TextColumn("compared with"),
@@ -230,6 +240,8 @@ def _latencies(study: Study) -> None:
         frame,
         key="study_latency",
         hide_index=True,
+        placeholder="–",
+        height=tall(len(frame)),
         column_config={
             "before": config.NumberColumn("before [ms]", format="%.3g"),
             "after": config.NumberColumn("after [ms]", format="%.3g"),

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from winnow.dashboard.figures import latencies, task_changes, what_is_left
+from winnow.dashboard.frames.answers.answer import count
 from winnow.dashboard.frames.certificate import CertificateFile, certificate
 from winnow.dashboard.frames.prunings import measures
 from winnow.dashboard.pages.prune import pruning_figures
@@ -62,7 +63,7 @@ def _said(found: CertificateFile) -> str:
         f"{' and '.join(found.inputs) or 'no inputs'}."
     ]
     if found.elements:
-        others = f", and at {len(found.sizes)} other sizes" if found.sizes else ""
+        others = f", and at {count(len(found.sizes), 'other size')}" if found.sizes else ""
         parts.append(f"{found.tensors:,} output tensors with {found.elements:,} elements were compared{others}.")
     if found.relative_error_training is not None:
         parts.append(f"Largest relative error in training mode: {found.relative_error_training:.1e}.")
@@ -80,6 +81,7 @@ def _table(run: Run, shown: DerivedJob) -> None:
         frame,
         key="before_after",
         hide_index=True,
+        placeholder="–",
         height="content",
         row_height=30,
         column_config={

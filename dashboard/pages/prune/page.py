@@ -10,6 +10,7 @@ from winnow.dashboard.forms.prune import new_pruning
 from winnow.dashboard.forms.widgets import folded_form
 from winnow.dashboard.frames.answers import of_pruning
 from winnow.dashboard.frames.prunings import pruning_called
+from winnow.dashboard.frames.run_images import NO_IMAGES, imageless, only_sampled
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.pages.prune.pruning import pruning as draw_pruning
 from winnow.dashboard.pages.prune.sensitivity import sensitivity_view
@@ -82,12 +83,14 @@ def _form(run: Run) -> None:
 def _waits(run: Run) -> str:
     if not manifests(run.path / "weights"):
         return NEVER if run.status.state in ENDED else NOT_YET
+    if imageless(run):
+        return NO_IMAGES
     return RUNNING if run.status.state in LIVE else ""
 
 
 def _refit_cost(run: Run) -> str:
     """Say what an epoch of refit costs, from what one of the training took."""
     status, took = run.recorded_status(), elapsed(run.recorded_status())
-    if took is None or not status.epoch or summary(run).imported:
+    if took is None or not status.epoch or summary(run).imported or only_sampled(run):
         return ""
     return f"An epoch of refit takes at most as long as an epoch of training: {duration(took / status.epoch)}."

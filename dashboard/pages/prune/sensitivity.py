@@ -16,6 +16,7 @@ from winnow.dashboard.frames.layer_sensitivity import (
     suggestions,
 )
 from winnow.dashboard.frames.log import tail
+from winnow.dashboard.frames.run_images import ONLY_SAMPLE, only_sampled
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import PRUNING, SENSITIVITY
 from winnow.dashboard.shared.answer import answer
@@ -75,10 +76,14 @@ def _new(run: Run, others: int) -> None:
 
 
 def _form(run: Run) -> None:
-    values = field_row(SensitivitySpec, ["criterion", "shares", "images", "tolerance"], form="sensitivity")
-    values |= field_row(SensitivitySpec, ["relevance_images", "threads", "device"], "Measuring", "sensitivity")
+    sampled = only_sampled(run)
+    if sampled:
+        st.caption(ONLY_SAMPLE.format("the criterion relevance"))
+    first, images = ([], []) if sampled else (["criterion"], ["relevance_images"])
+    values = field_row(SensitivitySpec, [*first, "shares", "images", "tolerance"], form="sensitivity")
+    values |= field_row(SensitivitySpec, [*images, "threads", "device"], "Measuring", "sensitivity")
     if st.button("Analyse the layers", key="sensitivity_submit", type="primary", icon=":material/play_arrow:"):
-        started = start_job(run, {"kind": "sensitivity", **values}, str(values["criterion"]))
+        started = start_job(run, {"kind": "sensitivity", **values}, str(values.get("criterion", "norm")))
         if started:
             address.address_moved({SENSITIVITY: started.id})
 
@@ -153,6 +158,7 @@ def _table(suggested: pd.DataFrame, said: str) -> None:
         suggested,
         key="suggested",
         hide_index=True,
+        placeholder="–",
         height="content" if len(suggested) <= 12 else 420,
         row_height=30,
         column_config={

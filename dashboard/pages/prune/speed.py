@@ -5,9 +5,10 @@ import streamlit as st
 
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames.benches import bench_sentence, bench_table, benches
+from winnow.dashboard.frames.run_images import ONLY_SAMPLE, only_sampled
 from winnow.dashboard.pages.prune.before_after import pruned_source
 from winnow.dashboard.shared.controls import resume, stop_button
-from winnow.dashboard.shared.entries import entered
+from winnow.dashboard.shared.entries import entered_options
 from winnow.dashboard.shared.formatting import amount, plain, spread
 from winnow.dashboard.shared.panel import explain
 from winnow.dashboard.shared.progress import message, state_line
@@ -65,15 +66,20 @@ def speed_view(run: Run, shown: DerivedJob) -> None:
 
 def _new(run: Run, shown: DerivedJob) -> None:
     """Ask for the forms, and start the job."""
+    sampled = only_sampled(run)
+    forms = [form for form in FORMS if not (sampled and form == "int8")]
+    key = f"bench_forms{'_sampled' if sampled else ''}"  # other options, another widget
     chosen = st.pills(
         "Forms",
-        list(FORMS),
+        forms,
         selection_mode="multi",
-        default=entered("bench_forms", list(BenchSpec.model_fields["forms"].default)),
+        default=entered_options(key, forms, BenchSpec.model_fields["forms"].default),
         format_func=FORMS.__getitem__,
-        key="bench_forms",
+        key=key,
     )
     st.caption(MEANING)
+    if sampled:
+        st.caption(ONLY_SAMPLE.format("int8, whose ranges are measured on training images"))
     values = {"kind": "bench", "pruning": shown.id, "forms": chosen}
     if st.button("Time it", key="bench_submit", type="primary", icon=":material/speed:") and start_job(run, values):
         st.rerun()
@@ -116,7 +122,7 @@ def _drawn(run: Run, shown: DerivedJob, bench: DerivedJob) -> None:
 
 def _shown(frame: pd.DataFrame, key: str) -> None:
     long = len(frame) > 12
-    st.dataframe(frame, key=key, hide_index=True, height=400 if long else "content", row_height=30)
+    st.dataframe(frame, key=key, hide_index=True, placeholder="–", height=400 if long else "content", row_height=30)
 
 
 def _speeds(frame: pd.DataFrame) -> pd.DataFrame:

@@ -14,11 +14,11 @@ from winnow.dashboard import navigation
 from winnow.dashboard.frames.answers.answer import Answer, count
 from winnow.dashboard.frames.chosen import FOLDER, ReportChoice, choose_for_report, remove_pin, report_choice
 from winnow.dashboard.report.building import HTML, ZIP, Build, build_of, current, start_build
-from winnow.dashboard.shared import address
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.choosing import called
 from winnow.dashboard.shared.formatting import moment, plain, sentence
 from winnow.dashboard.shared.run_bar import act, readable, redrawn, run_bar
+from winnow.dashboard.shared.showing import show
 from winnow.engine.runs.run import Run, list_runs
 
 EVERY = 1.0  # seconds between two looks at the job
@@ -151,7 +151,7 @@ def _sections(run: Run, choice: ReportChoice, known: Build) -> None:
     order = [key for key, (_, on) in rows.items() if on]
     for key, (part, on) in rows.items():
         with st.container(horizontal=True, vertical_alignment="center", wrap=False, key=f"section_{key}"):
-            address.show(f"show_{key}", on, str(part["question"]))
+            show(f"show_{key}", on, str(part["question"]))
             st.checkbox(
                 plain(str(part["question"])),
                 key=f"show_{key}",

@@ -9,8 +9,8 @@ import streamlit as st
 from winnow.dashboard.frames import found_runs
 from winnow.dashboard.frames.found_runs import Wanted
 from winnow.dashboard.frames.summaries import Summary
-from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import STATES, plain, sentence
+from winnow.dashboard.shared.showing import show
 from winnow.engine.runs.labels import write_labels
 from winnow.engine.runs.run import run_below, runs_folder
 from winnow.engine.runs.trash import discard, discarded, take_back
@@ -56,7 +56,7 @@ def _columns_menu() -> None:
         st.session_state[HIDDEN] = tuple(set(names) - set(st.session_state["runs_columns"]))
 
     with st.popover("Columns", icon=":material/view_column:", type="tertiary"):
-        address.show("runs_columns", [name for name in names if name not in hidden], *names)
+        show("runs_columns", [name for name in names if name not in hidden], *names)
         st.multiselect("Columns in sight", names, key="runs_columns", on_change=change)
 
 

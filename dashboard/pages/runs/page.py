@@ -99,6 +99,7 @@ def _listed(known: Sequence[Summary], key: str) -> list[Summary]:
     hidden = {
         *(("images",) if sets < 2 else ()),
         *(name for name in ("star", "tags") if not frame[name].map(bool).any()),
+        *(name for name in tables.metric_columns(known) if frame[name].isna().all()),
     }
     shown = columns_in_sight([name for name in frame.columns if name not in hidden])
     event = st.container(key=key).dataframe(
@@ -128,6 +129,7 @@ def _studies(frame: pd.DataFrame) -> list[str]:
         frame.drop(columns="members"),
         key=keyed("studies_table", frame["id"]),
         hide_index=True,
+        placeholder="–",
         height="content" if len(frame) <= MOST_STUDIES else 37 * MOST_STUDIES,
         row_height=37,
         on_select="rerun",
@@ -228,6 +230,7 @@ def _compare(chosen: Sequence[Summary]) -> None:
         frame,
         key="compare_table",
         hide_index=True,
+        placeholder="–",
         column_config={"what": st.column_config.TextColumn("", pinned=True)},
         height="content",
     )

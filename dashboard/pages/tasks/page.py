@@ -29,11 +29,13 @@ from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.explained_channel import explained_channel
 from winnow.dashboard.shared.explanation import faithfulness_badge, provenance, verdict_badge
 from winnow.dashboard.shared.explanation_page import cell_of, click, explained, layer_of
-from winnow.dashboard.shared.formatting import plain
+from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.dashboard.shared.panel import draw, explain, source
 from winnow.engine.explain.circuits.tables import circuit_verdict, circuits_answer
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run, list_runs
+from winnow.engine.runs.work_folder import LIVE
+from winnow.engine.specs.explain import ExplainSpec
 
 TABS = ("Shares", "Layers", "Affinity", "Heads", "Circuits", "Between runs")
 TRIANGLE, MAP = "triangle", "map"
@@ -50,6 +52,7 @@ NO_CIRCUITS = (
     "This explanation has no circuits. They take minutes, so they are found on request: explain this run again with "
     "circuits, under Advanced, or run `winnow explain RUN --circuits`."
 )
+UNTOLD = "Why was not recorded: explain this run again with circuits to see it."
 KEPT = (
     "share: edges kept, of all edges whose weight is not zero. faithfulness: part of the loss change that is kept when "
     "all other edges are cut, on images that were not used to find the circuit, with its 95 % interval. completeness: "
@@ -113,6 +116,7 @@ def _lead_states(work: DerivedJob, about: str) -> None:
         frame,
         key="lead_states",
         hide_index=True,
+        placeholder="–",
         height="content",
         row_height=30,
         column_config={"channels": st.column_config.TextColumn(width=270)},
@@ -157,7 +161,7 @@ def _circuits(work: DerivedJob, chosen: Cell | None, about: str) -> None:
     """Say and draw over which edges each task runs, whether that holds, and how far the tasks share them."""
     figures = explanations.explanation_table(work, "circuit_figures")
     if figures.empty:
-        st.info(NO_CIRCUITS, icon=":material/account_tree:")
+        st.info(_no_circuits(work), icon=":material/account_tree:")
         return
     overlaps = explanations.explanation_table(work, "circuit_overlaps")
     tasks = explanations.explained_tasks(work)
@@ -169,8 +173,18 @@ def _circuits(work: DerivedJob, chosen: Cell | None, about: str) -> None:
         _table("circuit_overlaps", lambda: circuits.circuit_overlap(work), OVERLAP, about)
 
 
+def _no_circuits(work: DerivedJob) -> str:
+    """Say what to do where there are no circuits; where they were asked for, why there are none."""
+    if not isinstance(work.spec, ExplainSpec) or not work.spec.circuits:
+        return NO_CIRCUITS
+    status = work.status
+    if status.state in LIVE:
+        return "The circuits come last: they appear here once all else has been measured."
+    return f"Circuits were asked for, and there are none. {sentence(status.message) or UNTOLD}"
+
+
 def _table(key: str, frame: Callable[[], pd.DataFrame], reading: str, about: str) -> None:
-    st.dataframe(frame().round(1), key=key, hide_index=True, height="content", row_height=30)
+    st.dataframe(frame().round(1), key=key, hide_index=True, placeholder="–", height="content", row_height=30)
     explain(frame, key, reading, about)
 
 

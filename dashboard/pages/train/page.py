@@ -13,13 +13,14 @@ from winnow.dashboard.forms.again import again
 from winnow.dashboard.frames import events, groups
 from winnow.dashboard.frames.answers.answer import count
 from winnow.dashboard.frames.log import tail
+from winnow.dashboard.frames.run_images import only_sampled
 from winnow.dashboard.frames.stored_tables import stored
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.shared import address, run_figures
 from winnow.dashboard.shared.channel import describe
 from winnow.dashboard.shared.controls import controls
 from winnow.dashboard.shared.norms_over_epochs import over_epochs
-from winnow.dashboard.shared.panel import draw, source
+from winnow.dashboard.shared.panel import draw, source, tall
 from winnow.dashboard.shared.progress import phase, progress
 from winnow.dashboard.shared.run_bar import ENDED, frozen, readable, redrawn, run_bar
 from winnow.dashboard.shared.selection import say_absent
@@ -33,6 +34,10 @@ SKIPPED = ("split", "file", "part", "expected", "found", "mend")
 TABS = ("Curves", "Tasks", "Survival map", "Norms by layer", "Log")
 UNRECORDED = (
     "There are no curves: this run ended before its first number was recorded. The tab Log shows its last lines."
+)
+OWN_LOOP = (
+    "The conflict between tasks is recorded where Winnow trains, and so are their weights. Explain the run to see, on "
+    "the page Tasks under Affinity, how the gradients of its tasks agree."
 )
 IMPORTED = (
     "There are no curves: the weights were imported, and nothing was trained. Groups, Explain and Prune show them."
@@ -64,7 +69,7 @@ def _skipped(run: Run) -> None:
     left_out = stored(run, "skipped", {"skipped": SKIPPED})
     if len(left_out):
         with st.expander(f"{count(len(left_out), 'sample')} left out because their files are damaged (skip_bad)"):
-            st.dataframe(left_out, hide_index=True)
+            st.dataframe(left_out, hide_index=True, placeholder="–", height=tall(len(left_out)))
             st.caption(
                 "The run uses all other samples. Repair the files and start the run again to use these samples, too."
             )
@@ -127,11 +132,25 @@ def _curves(run: Run, since: float) -> None:
 
 def _together(run: Run, since: float) -> None:
     conflict, weights = run_figures.together_charts(run, since)
-    draw(conflict, "task_conflict", task_conflict.CONFLICT_READING, source(run, "train"))
+    if conflict.frame.empty and (why := _without_conflict(run)):
+        st.info(why, icon=":material/compare_arrows:")
+    else:
+        draw(conflict, "task_conflict", task_conflict.CONFLICT_READING, source(run, "train"))
     if len(weights.frame):
         draw(weights, "task_weights", task_conflict.WEIGHTS_READING, source(run, "train"))
-    elif summary(run).newest:
+    elif summary(run).newest and len(run.spec.tasks) > 1 and not only_sampled(run):
         st.caption("All tasks have had the same weight, 1.")
+
+
+def _without_conflict(run: Run) -> str:
+    """Say why the conflict between the tasks of a run is never recorded, "" where it may be."""
+    if len(run.spec.tasks) < 2:
+        return "This run has one task: there is no other for it to be in conflict with."
+    if only_sampled(run):
+        return OWN_LOOP
+    return (
+        "" if run.spec.balancing.record_every else "The run was asked not to record the conflict (record_every is 0)."
+    )
 
 
 def _survival(run: Run) -> None:

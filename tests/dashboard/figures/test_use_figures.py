@@ -96,6 +96,8 @@ def test_every_bar_of_leads_ends_at_a_hundred_per_cent_and_says_how_many_are_led
     *bars, numbers = figure.data
     assert sum(np.asarray(trace.x) for trace in bars).tolist() == pytest.approx([100, 100])
     assert list(numbers.text) == ["\u20023/7", "\u20026/14"]
+    assert numbers.cliponaxis is False
+    assert figure.layout.margin.r >= 7 * len("\u20026/14")  # px, also on a narrow page
     assert [bar.name for bar in bars][2:5] == ["normals leads", "leans to seg", "leans to depth"]
 
 

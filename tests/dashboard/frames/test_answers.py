@@ -25,6 +25,8 @@ Make = Callable[..., DerivedJob]
 
 def test_words() -> None:
     assert [count(1, "channel"), count(2000, "channel")] == ["1 channel", "2,000 channels"]
+    assert [percent(99.56), percent(99.99), percent(100.0)] == ["99.6 %", "99.9 %", "100 %"]
+    assert [percent(0.0), percent(0.01)] == ["0 %", "less than 0.1 %"]
     assert [percent(71.4), percent(0.44), percent(30.0), percent(float("nan"))] == ["71 %", "0.4 %", "30 %", "–"]
     assert [joined_up([]), joined_up(["a"]), joined_up(["a", "b", "c"])] == ["", "a", "a, b and c"]
     assert [joined_up("abc", 3), joined_up("abcde", 3)] == ["a, b and c", "a, b, c and 2 more"]
@@ -73,7 +75,7 @@ def test_groups_names_the_layer_that_lost_most(make_whole_run: MakeRun) -> None:
     run = make_whole_run()
     told = of_run.groups_answer(summary(run), channel_states.layers(run))
     assert "30 % of the groups are zero." in told.says
-    assert "<b>deep</b> has lost most: 1 of 4 groups are alive." in told.says
+    assert "<b>deep</b> has lost most: 1 of 4 groups is alive." in told.says
     assert "1 group is near the threshold" in told.says
 
 

@@ -101,6 +101,14 @@ def test_an_alarm_holds_as_long_as_hardly_a_group_is_left(make_run: MakeRun) -> 
     assert channel_states.alarms(run).empty
 
 
+def test_the_layer_that_has_lost_the_largest_share_is_warned_of_first(make_run: MakeRun) -> None:
+    run = make_run(epochs=3)
+    alarmed = [Event(0.0, 3, 30, None, "alarm", layer, 1.0) for layer in ("stem", "<b>deep</b>")]
+    write_events(run.path / "events.jsonl", alarmed)
+    run.norms.append(4, 40, 0.0, np.array([1, 0, 0, 1, 0, 0, 0], np.float32))
+    assert channel_states.alarms(run)["layer"].tolist() == ["<b>deep</b>", "stem"]  # 1 of 4, 1 of 3
+
+
 def test_a_dead_layer_is_counted_and_has_no_norms(make_run: MakeRun) -> None:
     frame = channel_states.layers(make_run(epochs=5)).set_index("layer")
     assert frame.loc["<b>deep</b>", "dead"] == 4
@@ -132,6 +140,12 @@ def test_below_says_what_would_be_zero_at_another_threshold(make_whole_run: Make
     assert found["MACs"] == pytest.approx(100 * (6000 / 3 + 2000 / 4) / 8000)
     dead = channel_states.below(make_whole_run(), 0).set_index("of")
     assert dead.loc["groups", "now"] == dead.loc["groups", "then"] == pytest.approx(100 * 3 / 7)
+
+
+def test_below_counts_no_weights_where_each_belongs_to_two_groups(make_whole_run: MakeRun) -> None:
+    found = channel_states.below(make_whole_run(penalty={"groups": "coupled"}), 0).set_index("of")["now"]
+    assert np.isnan(found[["parameters", "MACs"]]).all()
+    assert found["groups"] > 0
 
 
 def test_below_knows_no_macs_without_the_graph(make_run: MakeRun) -> None:

@@ -8,6 +8,7 @@ from tests.dashboard.pruning_making import write_pruning
 from tests.dashboard.reading import said
 from tests.timing import standard_seconds
 from winnow.engine.runs.concepts import concepts_of, write_concept
+from winnow.engine.runs.events import Event, write_events
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.train import parse
 
@@ -42,6 +43,16 @@ def test_realised_is_what_the_newest_finished_pruning_measured(make_whole_run: M
     write_pruning(run, state="stopped", stem="later")
     shown = {metric.label: (metric.value, metric.delta) for metric in _page(run=run.id).metric}
     assert shown["MACs removed"] == ("50 %", "params 75 %, time 50 %")
+
+
+def test_what_was_removed_while_training_is_shown_until_there_is_a_pruning(make_whole_run: MakeRun) -> None:
+    run = make_whole_run()
+    sizes = {"parameters_before": 80.0, "parameters": 20.0, "macs_before": 400.0, "macs": 40.0}
+    write_events(
+        run.path / "events.jsonl", [Event(0.0, 2, 20, None, "removal", name, value) for name, value in sizes.items()]
+    )
+    shown = {metric.label: (metric.value, metric.delta) for metric in _page(run=run.id).metric}
+    assert shown["MACs removed"] == ("90 %", "while training, params 75 %")
 
 
 def test_the_selected_channel_shows_its_record_its_kernel_and_what_blocks_it(make_whole_run: MakeRun) -> None:

@@ -1,5 +1,6 @@
 """All pages open on a run that was recorded in a loop of the user's own, and on its pruning and explanation."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,10 @@ def show(name: str) -> None:
     import_module(f"winnow.dashboard.pages.{name}.page").page()
 
 
-def opened(name: str, run: Run) -> Any:
+def opened(name: str, run: Run, **about: str) -> Any:
     page = AppTest.from_function(show, args=(name,), default_timeout=60)
-    page.query_params["run"] = run.id
+    for key, value in {"run": run.id, **about}.items():
+        page.query_params[key] = value
     return page.run()
 
 
@@ -80,3 +82,47 @@ def show_form(path: str) -> None:
     from winnow.engine.runs.run import Run
 
     new_explanation(Run(Path(path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "about"),
+    [("prune", {}), ("prune", {"prune_view": "sensitivity"}), ("explain", {}), ("tasks", {})],
+    ids=["prune", "sensitivity", "explain", "tasks"],
+)
+def test_without_stored_images_a_page_says_what_is_missing_and_offers_nothing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, about: dict[str, str]
+) -> None:
+    run = Run(shutil.copytree(sorted(root.iterdir())[1], tmp_path / "20260101-000000-bare"))
+    shutil.rmtree(run.path / "sample", ignore_errors=True)
+    monkeypatch.setenv("WINNOW_RUNS", str(tmp_path))
+    page = opened(name, run, **about)
+    assert not page.exception
+    assert any("holds no images" in info.value for info in page.info)
+    assert not [button for button in page.button if str(button.key).endswith("_submit")]
+
+
+def test_what_needs_training_images_is_not_offered_where_only_a_sample_is_stored(root: Path) -> None:
+    run = Run(min(root.iterdir()))
+    page = opened("prune", run)
+    page.session_state["new_pruning_1"] = True
+    page.run()
+    ranked_by = page.segmented_control(key="prune_criterion_sampled")
+    assert "low relevance" not in ranked_by.options
+    ranked_by.set_value("norm").run()
+    keys = {str(widget.key) for kind in (page.number_input, page.selectbox) for widget in kind}
+    assert {"prune_budget", "prune_gather"} <= keys
+    assert not {"prune_repair", "prune_refit_epochs", "prune_relevance_images"} & keys
+    assert "no training images" in said(page)
+    analysed = opened("prune", run, prune_view="sensitivity")
+    assert not [widget for widget in analysed.selectbox if widget.key == "sensitivity_criterion"]
+    explained = opened("explain", run)
+    explained.session_state["explain_again"] = True
+    assert not [widget for widget in explained.run().selectbox if widget.key == "explain_split"]
+    assert "int8" not in opened("prune", run, detail="Speed").pills(key="bench_forms_sampled").options
+
+
+def test_what_a_loop_of_ones_own_does_not_record_is_not_said_of_it(root: Path) -> None:
+    page = opened("train", Run(min(root.iterdir())), view="Tasks")
+    assert not page.exception
+    assert "recorded where Winnow trains" in page.info[0].value
+    assert "same weight" not in said(page)

@@ -97,6 +97,14 @@ def test_circuits_are_said_drawn_and_tabled(make_explained: Make) -> None:
     assert [list(table.value.columns)[:2] for table in page.dataframe] == [["task", "level"], ["task", "other"]]
 
 
+def test_where_circuits_were_asked_for_and_there_are_none_the_page_says_why(make_explained: Make) -> None:
+    work = make_explained(circuits=True)
+    status = work.recorded_status().model_copy(update={"message": "The circuits are missing: no task beats chance."})
+    replace(work.path / "status.json", status.model_dump_json().encode())
+    shown = [info.value.replace("\\", "") for info in _page(run=work.run.id, use="Circuits").info]
+    assert "Circuits were asked for, and there are none. The circuits are missing: no task beats chance." in shown
+
+
 def test_a_selected_channel_says_whose_it_is_and_what_its_loss_does_to_all_tasks(make_explained: Make) -> None:
     page = _page(run=make_explained().run.id, layer="<b>deep</b>", channel="1")
     assert "<b>deep</b>, input channel 1: specific to seg" in said(page)

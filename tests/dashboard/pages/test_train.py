@@ -11,8 +11,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.reading import said
+from winnow.dashboard.frames import events
 from winnow.dashboard.shared import run_figures
-from winnow.dashboard.shared.controls import strength_before, strengths_below
+from winnow.dashboard.shared.controls import strengths_below
 from winnow.engine.runs.events import Event, write_events
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run
@@ -291,13 +292,22 @@ def test_a_strength_beyond_the_maximum_asks_first(make_run: MakeRun) -> None:
 
 def test_undo_goes_back_to_the_strength_before(make_run: MakeRun) -> None:
     run = _measured(make_run)
-    assert strength_before(run) is None
+    assert events.strength_before(run) is None
     write_events(run.path / "events.jsonl", [Event(0.0, 4, 31, None, "control", "strength", 5e-3)])
-    assert strength_before(run) == 1e-3
+    assert events.strength_before(run) == 1e-3
     with _working(run):
         page = _page(run=run.id)
         page.button(key="strength_undo").click().run()
         assert run.control().strength == 1e-3
+
+
+def test_where_a_target_moves_the_strength_undo_goes_back_to_what_it_had_reached(make_run: MakeRun) -> None:
+    run = make_run(penalty={"target": 50.0})
+    reached = 1.7e-4
+    write_events(run.path / "events.jsonl", [Event(0.0, 4, 31, None, "train", "strength", reached)])
+    changed = Event(0.0, 4, 31, None, "control", "strength", 5e-3)
+    write_events(run.path / "events.jsonl", [changed, Event(0.0, 4, 32, None, "train", "strength", 4e-3)])
+    assert events.strength_before(run) == reached
 
 
 def test_a_target_is_changed_live_and_undone(make_run: MakeRun) -> None:

@@ -11,6 +11,7 @@ from winnow.dashboard.shared.formatting import (
     changed,
     duration,
     firmly,
+    isolated,
     measured,
     plain,
     power,
@@ -66,6 +67,7 @@ def test_a_strength_is_said_shortly() -> None:
 
 
 def test_a_metric_carries_its_unit() -> None:
+    assert [measured(99.97, "%"), measured(100.0, "%"), measured(99.94, "%")] == ["99.9 %", "100 %", "99.9 %"]
     assert [measured(61.44, "%"), measured(0.3211, "m"), measured(14.2, "°"), measured(0.9, "1")] == [
         "61.4 %",
         "0.321 m",
@@ -123,3 +125,13 @@ def test_a_pruning_is_said_by_what_was_asked() -> None:
     assert asked_of(PruneSpec()) == "exact zeros"
     asked = PruneSpec(criterion="norm", budget=50, tasks=("depth",), refit_epochs=1)
     assert asked_of(asked) == "low norms, budget 50 % of the MACs, only depth, refit of 1 epoch"
+
+
+@pytest.mark.parametrize("name", ["עברית", "run العربية"])
+def test_a_name_that_is_read_from_the_right_leaves_the_id_beside_it_in_order(name: str) -> None:
+    assert isolated(name) == f"\u2068{name}\u2069"
+    assert plain(name) == f"\u2068{name}\u2069"
+
+
+def test_other_names_stand_as_they_are() -> None:
+    assert isolated("größe 名前 1") == "größe 名前 1"

@@ -1,5 +1,8 @@
+import shutil
 from collections.abc import Callable
 
+import pytest
+import streamlit
 from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.reading import said
@@ -42,3 +45,24 @@ def test_a_run_that_failed_says_so_and_why_in_a_badge(make_run: Callable[..., Ru
     assert "failed: loss became NaN at epoch 2, step 14 (task depth)" in said(page)
     make_run()
     assert "failed" not in said(AppTest.from_function(_bar, default_timeout=30).run())
+
+
+def test_an_idle_page_looks_at_what_it_shows_and_at_what_is_gone(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float | None] = []
+    real = streamlit.fragment
+
+    def fragment(part: Callable[[], None], run_every: float | None = None) -> Callable[[], None]:
+        looks.append(run_every)
+        found: Callable[[], None] = real(part, run_every=run_every)
+        return found
+
+    monkeypatch.setattr(streamlit, "fragment", fragment)
+    run, _ = make_run(), make_run()
+    page = AppTest.from_function(_bar, default_timeout=30)
+    page.query_params["run"] = run.id
+    page.run()
+    shutil.rmtree(run.path)
+    assert f"There is no run {run.id}" in page.run().error[0].value.replace("\\", "")
+    assert looks == [5.0, 5.0]

@@ -10,6 +10,7 @@ from winnow.engine.explain.maps.store import SpatialStore
 from winnow.engine.jobs.explain_job import run_explain
 from winnow.engine.jobs.training_job import run_training
 from winnow.engine.jobs.writer import ResultWriter
+from winnow.engine.runs.derived import derived_job
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.explain import ExplainSpec
@@ -35,6 +36,9 @@ class Pen:
         self.said.append(changes)
 
     tick = status
+
+    def remark(self, sentence: str) -> None:
+        self.status(message=sentence)
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
         self.written.append(name)
@@ -145,7 +149,8 @@ def test_circuits_are_written_where_they_are_asked_for(run: Run, tmp_path: Path)
     tasks = list(figures["task"].unique())
     refused = set(read(tmp_path, "relevance")["task"]) - set(tasks)
     assert set(edges["task"]) == set(tasks)
-    assert all(f"got {task}: its loss is" in str(pen.said[-1]["message"]) for task in refused)  # four epochs are few
+    remarks = " ".join(str(one.get("message")) for one in pen.said)
+    assert all(f"got {task}: its loss is" in remarks for task in refused)  # four epochs are few
     heads = edges[edges["layer"].str.startswith("heads.")]
     assert all(layer.startswith(f"heads.{task}.") for task, layer in zip(heads["task"], heads["layer"], strict=True))
     counted = edges.groupby("task", sort=False)[["kept_90", "kept_95"]].sum()
@@ -170,6 +175,10 @@ def test_circuits_that_cannot_be_are_told_and_the_rest_is_there(
     assert run_explain(run, spec(ablations=0, randomisations=False, circuits=True), pen, []) == "done"
     assert pen.said[-1]["message"] == "The circuits are missing: `circuits` must be good."
     assert not (tmp_path / "tables" / "circuits.parquet").exists()
+    work = derived_job(run, spec(ablations=0, randomisations=False, circuits=True))
+    writer = ResultWriter(work)
+    writer.finish(run_explain(run, work.spec, writer, []))
+    assert work.recorded_status().message == "The circuits are missing: `circuits` must be good."
 
 
 def test_a_run_without_a_checkpoint_is_refused(tmp_path: Path):

@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.engine.own_loop import own_loop
 from winnow.engine import GroupLasso, Proximal, input_groups, record
-from winnow.engine.jobs.live_changes import LiveChanges, cannot_be_met
+from winnow.engine.jobs.live_changes import LiveChanges, cannot_be_met, missed
 from winnow.engine.jobs.recorded_spec import HeldStrength
 from winnow.engine.measure.counts import layer_macs
 from winnow.engine.runs.control import Control, ask
@@ -128,3 +128,18 @@ def test_a_loop_of_the_users_own_obeys_a_target(tmp_path: Path):
     assert plain.target_now() is None
     with pytest.raises(ValueError, match="`target` must be changed only in a run that began with one"):
         plain.ask(target=40.0)
+
+
+@pytest.mark.parametrize(("asked", "why"), [(20.0, "before λ could be lowered"), (60.0, "It was changed when")])
+def test_a_run_says_at_its_end_that_more_is_zero_than_its_target(asked: float, why: str):
+    model = net()
+    controller = targeted(model)
+    controller.percent = 20.0
+    training = SimpleNamespace(controller=controller, spec=SimpleNamespace(penalty=SimpleNamespace(target=asked)))
+    assert missed(training).startswith("not met: 0.0 of 20 %")
+    with torch.no_grad():
+        model.body[0].weight.zero_()
+    controller.proximal.norms = [bank.norms() for bank in controller.proximal.banks]
+    said = missed(training)
+    assert said.startswith("more than the target: 50.0 instead of 20 % of the groups are zero. ")
+    assert why in said

@@ -40,6 +40,9 @@ class Pen:
 
     tick = status
 
+    def remark(self, sentence: str) -> None:
+        self.status(message=sentence)
+
     def table(self, name: str, frame: pd.DataFrame) -> None:
         frame.to_parquet(self.folder / f"{name}.parquet", index=False)
 

@@ -62,3 +62,17 @@ def test_share_alive_leaves_out_channels_that_are_no_groups():
     found = banks(input_groups(net)[:2])
     found[0].scale_(torch.tensor([0.0, 1.0, 1.0, 1.0]))
     assert share_alive(found, [bank.norms() for bank in found]) == 0.5
+
+
+def test_percent_counts_a_parameter_whose_channels_lie_along_its_third_axis():
+    torch.manual_seed(0)
+    places, layer = nn.Parameter(torch.randn(1, 2, 5)), nn.Linear(5, 4)
+    net = nn.Module()
+    net.layer, net.places = layer, places
+    found = banks([Group("mid", i, "coupled", (Axis(places, 2), Axis(layer.weight, 1))) for i in range(5)])
+    counts = Counts(net, found, {"layer": 20.0})
+    alive = [torch.tensor([True, True, False, False, True])]
+    found[0].scale_(alive[0].float())
+    zeros = int((places == 0).sum()) + int((layer.weight == 0).sum())
+    assert zeros == 12
+    assert counts.percent("parameter", alive) == pytest.approx(100 * zeros / 30)

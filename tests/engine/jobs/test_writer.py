@@ -1,0 +1,28 @@
+from pathlib import Path
+
+import pytest
+
+from tests.dashboard.making import write_run
+from winnow.engine.jobs.writer import ResultWriter
+
+
+@pytest.mark.parametrize(
+    ("state", "end", "said"),
+    [
+        ("done", "", "A layer is left out. a table is missing"),
+        ("done", "it took long", "A layer is left out. a table is missing; it took long"),
+        ("stopped", "", "A layer is left out. a table is missing"),
+        ("failed", "no space left", "no space left"),
+    ],
+)
+def test_remarks_are_said_with_the_end_unless_the_work_fails(tmp_path: Path, state: str, end: str, said: str) -> None:
+    run = write_run(tmp_path, state="queued")
+    writer = ResultWriter(run)
+    for sentence in ("A layer is left out.", "a table is missing", "A layer is left out."):
+        writer.remark(sentence)
+    assert run.recorded_status().message == "A layer is left out. a table is missing"
+    writer.status(message="nearly there")
+    if end and state == "done":
+        writer.conclude(end)
+    writer.finish(state, end if state == "failed" else "")
+    assert run.recorded_status().message == said
