@@ -1,6 +1,5 @@
 """The loss of every image, all at once, is that of each image alone."""
 
-
 import pytest
 import torch
 
