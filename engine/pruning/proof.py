@@ -5,7 +5,7 @@ drawn at random in training mode is the same for both (`engine.pruning.chance`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from winnow.engine.graph.calls import Call, outputs, run
+from winnow.engine.graph.copies import Apart
 from winnow.engine.graph.modes import in_mode
-from winnow.engine.pruning.chance import devices_of, drawing_alike, run_placed
+from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.pruning.chance import drawing_alike, random_state, run_placed
 from winnow.engine.pruning.precision import full_precision, in_precision, in_type, is_in_type, private
 from winnow.engine.pruning.trials import SEED, Trial
 
@@ -175,6 +177,7 @@ class _Both:
     def __init__(self, pair: Pair, dtype: torch.dtype, modes_alike: bool = False, gradients: bool = False) -> None:
         self.pair, self.dtype, self.modes_alike, self.gradients = pair, dtype, modes_alike, gradients
         self._evaluated: dict[int, _Result] = {}
+        self._apart: set[int] = set()  # the ids of the copies that have run
         self.own = True  # whether a model in this type runs as it is, even if its code asks for another one
         self.draws = False  # whether the model draws at random in evaluation mode
         self.unanswered: set[str] = set()
@@ -196,12 +199,14 @@ class _Both:
             try:
                 expected = self._run(self.dense, call)
             except Exception as error:
-                if trial.required:
+                if trial.required or isinstance(error, NotTraceable):
                     raise
                 raise _NotTakenError(f"{type(error).__name__}: {_line(error)}") from error
             try:
                 found = self._run(self.small, call)
             except Exception as error:
+                if isinstance(error, NotTraceable):
+                    raise
                 raise NotExact(
                     f"`model` must run when it is compacted, got {type(error).__name__} ({_line(error)}) on "
                     f"{trial.words}. Keep the model as it is."
@@ -247,10 +252,12 @@ class _Both:
         return _Result(kind, tensors)
 
     def _passed(self, model: nn.Module, call: Call) -> tuple[Any, list[tuple[str, Tensor]]]:
-        with in_mode(model, bool(call.training)), drawing_alike(model, call, SEED, self.draws) as chance:
-            before = _random_state(model)
+        apart = nullcontext() if id(model) in self._apart else Apart(self.pair.model, self.pair.small)
+        self._apart.add(id(model))
+        with apart, in_mode(model, bool(call.training)), drawing_alike(model, call, SEED, self.draws) as chance:
+            before = random_state(model)
             result = run(model, call) if chance is None else run_placed(model, call, chance)
-            drew = chance is None and not all(map(torch.equal, _random_state(model), before))
+            drew = chance is None and not all(map(torch.equal, random_state(model), before))
         if drew and model is self.dense:  # in evaluation mode too, as dropout that is never off: again, drawing alike
             self.draws = True
             return self._passed(model, call)
@@ -261,7 +268,8 @@ class _Both:
     def _compared(self, expected: _Result, found: _Result, trial: Trial) -> Errors:
         """Compare what the two gave of the outputs asked for."""
         tasks, errors = self.pair.tasks, Errors()
-        wanted = [(path, one) for path, one in expected.tensors if tasks is None or _first(path) in tasks]
+        named = [(path.removesuffix(BEHIND).partition(".")[0], path, one) for path, one in expected.tensors]
+        wanted = [(path, one) for name, path, one in named if tasks is None or name in tasks]
         if tasks is None and expected.kind is not found.kind:
             raise _unlike(f"{expected.kind.__name__} when it is compacted", found.kind.__name__, trial)
         if [path for path, _ in wanted] != [path for path, _ in found.tensors]:
@@ -272,15 +280,6 @@ class _Both:
                 raise _unlike(f"`{path or 'output'}` as {words[0]}", words[1], trial)
             errors.add(one, two)
         return errors
-
-
-def _random_state(model: nn.Module) -> list[Tensor]:
-    """Return the states of all generators that a model may draw from."""
-    return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in devices_of(model))]
-
-
-def _first(path: str) -> str:
-    return path.removesuffix(BEHIND).partition(".")[0]
 
 
 def _unlike(should: str, found: str, trial: Trial) -> NotExact:

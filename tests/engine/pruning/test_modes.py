@@ -1,6 +1,7 @@
 """The smaller model is a module like any other: it trains, is copied and exported, and follows its mode."""
 
 import copy
+import threading
 import warnings
 from pathlib import Path
 
@@ -203,5 +204,7 @@ def test_a_model_that_keeps_a_result_is_copied_or_refused_by_name():
     assert torch.equal(compact(net, words).model(words), net(words))
     assert torch.equal(silence(net, [])(words), net(words))
     assert net.kept is kept
+    listed = Keeping([kept]).eval()
+    assert torch.equal(compact(listed, words).model(words), listed(words))
     with pytest.raises(NotTraceable, match=r"got `kept`, which cannot be copied \(.*drop it before"):
-        compact(Keeping([kept]), words)
+        compact(Keeping(threading.Lock()), words)
