@@ -25,7 +25,7 @@ from winnow.engine.graph.memory import refuse_shared
 from winnow.engine.graph.modes import evaluating, in_mode, told_of_gradients
 from winnow.engine.graph.observer import Observer
 from winnow.engine.graph.own_norms import as_norms
-from winnow.engine.graph.preserving import Preserved, is_lazy, preserved
+from winnow.engine.graph.preserving import Preserved, Writes, is_lazy, preserved
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.signature import Signature
@@ -119,7 +119,7 @@ class _Passes:
             numbers={origin: path for book in books for origin, path in book.numbers.items()},
             unused=tuple(name for name, _ in self._model.named_parameters() if name not in self._used),
             notes=(*said, *self._not_run),
-            modes_alike=self._modes_alike,
+            modes_alike=self._modes_alike and not self._state.rewritten,
             rewritten=tuple(self._state.rewritten),
         )
 
@@ -170,10 +170,10 @@ class _Passes:
         recording = Recording(self._model, _images(call))
         try:
             self._again()
-            with in_mode(self._model, training=False):
+            with in_mode(self._model, training=False), Writes(self._state):
                 expected = run(self._model, _copied(call))
             self._again()
-            with in_mode(self._model, training=False):
+            with in_mode(self._model, training=False), Writes(self._state):
                 self._drawn = drawn(self._model, recording, _copied(call), expected)
         except NotTraceable as error:
             self._not_run.append(f"no program: {error}")

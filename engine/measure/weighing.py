@@ -26,7 +26,7 @@ from winnow.engine.graph.calls import calls, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.examples import images
 from winnow.engine.graph.modes import evaluating, modules_called
-from winnow.engine.graph.preserving import preserved
+from winnow.engine.graph.preserving import Writes, preserved
 from winnow.engine.graph.recurrent import RECURRENT
 from winnow.engine.graph.wrappers import unwrapped
 
@@ -99,8 +99,9 @@ def weigh(model: nn.Module, example_inputs: Any) -> tuple[float, dict[str, float
     model, _ = unwrapped(model)
     call = calls(model, example_inputs)[0]
     recurrent = any(isinstance(module, RECURRENT) for module in model.modules())
-    with preserved(model), evaluating(model), torch.no_grad(), _plain_kernels(recurrent), _Weighing(model) as found:
-        run(model, call)
+    with preserved(model) as state, evaluating(model), torch.no_grad(), _plain_kernels(recurrent):
+        with Writes(state), _Weighing(model) as found:
+            run(model, call)
     count = images(call)
     return found.total / count, {name: macs / count for name, macs in found.by_weight.items()}
 

@@ -177,12 +177,16 @@ class _Both:
     def __init__(self, pair: Pair, dtype: torch.dtype, modes_alike: bool = False, gradients: bool = False) -> None:
         self.pair, self.dtype, self.modes_alike, self.gradients = pair, dtype, modes_alike, gradients
         self._evaluated: dict[int, _Result] = {}
-        self._apart: set[int] = set()  # the ids of the copies that have run
         self.own = True  # whether a model in this type runs as it is, even if its code asks for another one
         self.draws = False  # whether the model draws at random in evaluation mode
         self.unanswered: set[str] = set()
         self.statistics = any(True for _ in pair.model.buffers())
-        self.dense, self.small = private(pair.model, dtype), private(pair.small, dtype, pair.exact)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._apart = set[int]()  # the ids of the copies that have run
+        self.dense = private(self.pair.model, self.dtype)
+        self.small = private(self.pair.small, self.dtype, self.pair.exact)
 
     def errors(self, trial: Trial) -> Errors:
         """Return how far apart the two are on one trial.
@@ -201,12 +205,11 @@ class _Both:
             except Exception as error:
                 if trial.required or isinstance(error, NotTraceable):
                     raise
+                self._begin()  # the pass may have written into the model before it failed
                 raise _NotTakenError(f"{type(error).__name__}: {_line(error)}") from error
             try:
                 found = self._run(self.small, call)
             except Exception as error:
-                if isinstance(error, NotTraceable):
-                    raise
                 raise NotExact(
                     f"`model` must run when it is compacted, got {type(error).__name__} ({_line(error)}) on "
                     f"{trial.words}. Keep the model as it is."
@@ -268,8 +271,8 @@ class _Both:
     def _compared(self, expected: _Result, found: _Result, trial: Trial) -> Errors:
         """Compare what the two gave of the outputs asked for."""
         tasks, errors = self.pair.tasks, Errors()
-        named = [(path.removesuffix(BEHIND).partition(".")[0], path, one) for path, one in expected.tensors]
-        wanted = [(path, one) for name, path, one in named if tasks is None or name in tasks]
+        tops = [path.removesuffix(BEHIND).partition(".")[0] for path, _ in expected.tensors]
+        wanted = [pair for top, pair in zip(tops, expected.tensors, strict=True) if tasks is None or top in tasks]
         if tasks is None and expected.kind is not found.kind:
             raise _unlike(f"{expected.kind.__name__} when it is compacted", found.kind.__name__, trial)
         if [path for path, _ in wanted] != [path for path, _ in found.tensors]:
@@ -291,9 +294,7 @@ def _line(error: Exception) -> str:
 
 
 def _difference(expected: Tensor, found: Tensor) -> float:
-    if not expected.numel():
-        return 0.0
-    if not expected.is_floating_point() and not expected.is_complex():
+    if not expected.numel() or not (expected.is_floating_point() or expected.is_complex()):
         return float((expected != found).any())
     same = (expected == found) | (expected.isnan() & found.isnan())
     return float(torch.where(same, 0.0, (expected - found).abs()).nan_to_num(nan=float("inf")).max())
