@@ -25,9 +25,15 @@ from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import ChannelSums, Means, channel_means
 from winnow.engine.explain.relevance.probe import Probe
 from winnow.engine.explain.relevance.scores import Scores
+from winnow.engine.explain.relevance.refusals import NotAttributableError
 from winnow.engine.explain.relevance.sites import Site, recorded
+from winnow.engine.graph.preserving import preserved
 
 KEPT = 512  # images
+ROUTED = (
+    "`layers` must name layers that every image goes through, got `{}`, which saw {} of {} images, as an expert "
+    "that images are sent to. Name the others as `layers`."
+)
 Reduce = Callable[[Site, Tensor, Tensor], Tensor]  # (site, activation, gradient) → (B, channels, numbers)
 
 
@@ -57,6 +63,8 @@ class Pass:
         images = len(self.values[0])
         calls = ((tensor, next(grads)) for tensor in self.kept[site.name] if tensor.requires_grad)
         sums = [reduce(site, tensor, grad) for tensor, grad in calls if grad is not None]
+        if other := [len(part) for part in sums if len(part) != images]:
+            raise NotAttributableError(ROUTED.format(site.name, other[0], images))
         return torch.stack(sums).sum(0) if sums else torch.zeros(images, site.channels, numbers)
 
 
@@ -64,13 +72,14 @@ def passes(probe: Probe) -> Iterator[Pass]:
     """Yield one pass per chunk of images; call its `reduced` once, before you take the next pass."""
     with frozen_model(probe.model), torch.enable_grad():
         for batch in probe.batches():
-            with recorded(probe.sites) as kept:
-                predictions = probe.model(batch.images)
-            values = [
-                objective.value(predictions[name], objective.freeze(predictions[name], batch.targets.get(name)))
-                for name, objective in probe.objectives.items()
-            ]
-            yield Pass(probe.sites, kept, values)
+            with preserved(probe.model):  # until the backward passes are done: what they read may be what is put back
+                with recorded(probe.sites) as kept:
+                    predictions = probe.model(batch.images)
+                values = [
+                    objective.value(predictions[name], objective.freeze(predictions[name], batch.targets.get(name)))
+                    for name, objective in probe.objectives.items()
+                ]
+                yield Pass(probe.sites, kept, values)
 
 
 def taylor(probe: Probe, means: Means | None, scores: Scores) -> None:
