@@ -22,9 +22,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from winnow.engine.graph.calls import calls, run
+from winnow.engine.graph.calls import calls, length_of, run
 from winnow.engine.graph.containers import flatten
-from winnow.engine.graph.examples import images
 from winnow.engine.graph.modes import evaluating, modules_called
 from winnow.engine.graph.preserving import Writes, preserved
 from winnow.engine.graph.recurrent import RECURRENT
@@ -40,6 +39,9 @@ FREE = (  # the starts of names of operations whose multiplications are not coun
 )  # fmt: skip
 
 
+VECTORS = (torch.ops.aten.dot, torch.ops.aten.vdot, torch.ops.aten.mv, torch.ops.aten.addmv)
+
+
 class _Weighing(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leaves it untyped
     """Counts every operation that runs, for the parameter that it multiplies with."""
 
@@ -49,6 +51,7 @@ class _Weighing(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch lea
         self.by_weight = {name: 0.0 for name, parameter in model.named_parameters() if parameter.dim() > 1}
         self._sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
         self._made_of = {_memory(parameter): name for name, parameter in model.named_parameters()}
+        self._constants = {_memory(buffer) for buffer in model.buffers()}
         self._held: list[Tensor] = []  # so that no memory is used again for something else
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -62,12 +65,21 @@ class _Weighing(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch lea
         result = func(*args, **kwargs)
         given = [leaf for _, leaf in flatten((args, kwargs))]
         weights = [self._made_of[_memory(tensor)] for tensor in given if _memory(tensor) in self._made_of]
+        constant = sum(_memory(own) in self._constants and _memory(own) not in self._made_of for own in given)
+        alone = bool(weights) and len(weights) + constant == len(given)
         if formula is not None:
             self._count(formula(*args, **kwargs, out_val=result) / 2, weights)
-        elif weights and len(weights) == len(given):
-            self._computed(result, weights)
-        elif weights and not _free(func):
+        elif func._overloadpacket is torch.ops.aten._trilinear:
+            self._count(float(len(args[0]) * args[1].numel()), weights)  # each image with each entry
+        elif func._overloadpacket in VECTORS:
+            self._count(float(max(own.numel() for own in given)), weights)
+        elif weights and not alone and not _free(func):
             self._count(math.nan, weights)
+        if alone:
+            self._computed(result, weights)
+        elif given and constant == len(given):
+            self._held += (made := [own for _, own in flatten((result,))])
+            self._constants |= {_memory(own) for own in made}
         return result
 
     def _count(self, macs: float, weights: list[str]) -> None:
@@ -102,7 +114,7 @@ def weigh(model: nn.Module, example_inputs: Any) -> tuple[float, dict[str, float
     with preserved(model) as state, evaluating(model), torch.no_grad(), _plain_kernels(recurrent):
         with Writes(state), _Weighing(model) as found:
             run(model, call)
-    count = images(call)
+    count = max(length_of(call), 1)
     return found.total / count, {name: macs / count for name, macs in found.by_weight.items()}
 
 
