@@ -36,7 +36,8 @@ def architecture(model: nn.Module, example_inputs: Any) -> dict[str, Any]:
     Plain arguments, and sizes of which the code makes numbers, are those of the example: the rebuilt model refuses
     others. Containers of a class of one's own come back as dicts. It is tried out: the rebuilt model gives the very
     bits that the model gives, in both modes, on every call, with other numbers of images, and at other resolutions and
-    lengths, wherever the model itself takes these.
+    lengths, wherever the model itself takes these. Where torch runs an attention layer as one kernel, which adds in
+    another order, they are the bits without that kernel.
 
     Raises:
         NotDescribable: a layer or an operation is not among those allowed, the program cannot be drawn, takes fewer

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from tests.engine.export.test_rebuilding import same
 from tests.engine.graph.zoo import Program, conv
 from tests.engine.pruning.test_compact import silenced
-from winnow.engine.export import NotDescribable, NotRebuildable, load_model, save_model
+from winnow.engine.export import NotDescribable, NotRebuildable, architecture, export_program, load_model, save_model
 from winnow.engine.export.saving import ARCHITECTURE, TENSORS
 from winnow.engine.pruning import compact
 
@@ -171,3 +172,37 @@ def test_what_is_checkpointed_trains_as_before(tmp_path: Path, reentrant: bool):
         model(x).square().sum().backward()
     for name, parameter in net.named_parameters():
         torch.testing.assert_close(found.get_parameter(name).grad, parameter.grad)
+
+
+class Encoder(nn.Module):
+    """Words through torch's own encoder, under a mask that the example gives."""
+
+    def __init__(self, nested: bool = False) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True)
+        self.words, self.last = nn.Embedding(11, 8), nn.Linear(8, 3)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=nested)
+
+    def forward(self, words: Tensor, padding: Tensor) -> Tensor:
+        return self.last(self.encoder(self.words(words), src_key_padding_mask=padding))
+
+
+PADDED = (torch.arange(10).reshape(2, 5), torch.tensor([[False, False, False, True, True], [False] * 5]))
+
+
+def test_an_encoder_under_a_mask_is_saved_and_exported(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = Encoder().eval()
+    save_model(tmp_path / "net", net, PADDED)
+    torch.testing.assert_close(load_model(tmp_path / "net")(*PADDED), net(*PADDED))
+    with torch.no_grad():
+        net.encoder.layers[0].linear2.weight[:, ::2] = 0
+    small = compact(net, PADDED).model
+    assert small.encoder.layers[0].linear1.out_features == 6
+    export_program(small, PADDED, tmp_path / "net.pt2")
+
+
+def test_a_kernel_that_leaves_out_what_is_padding_is_no_other_order() -> None:
+    torch.manual_seed(0)
+    with pytest.raises((NotDescribable, ValueError), match="nested_tensor|nested tensor|outputs of its program"):
+        architecture(Encoder(nested=True).eval(), PADDED)
