@@ -5,6 +5,7 @@ model would go on using the model's own from the copy: the copy would give the r
 """
 
 import copy
+import weakref
 from collections import deque
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -45,6 +46,10 @@ def deep_copy(model: nn.Module, memo: Mapping[int, Any] | None = None) -> nn.Mod
     for function in remembering:
         made[id(function)] = _like(function, cells)
     twin = copy.deepcopy(model, made)
+    for module in twin.modules():
+        for name, value in vars(module).items():
+            if type(value) is weakref.ref and id(value()) in made:
+                vars(module)[name] = weakref.ref(made[id(value())])
     for before, after in cells.values():
         if _filled(before):
             after.cell_contents = _of_copy(before.cell_contents, held, made)
@@ -53,6 +58,11 @@ def deep_copy(model: nn.Module, memo: Mapping[int, Any] | None = None) -> nn.Mod
         new.__defaults__ = _of_copy(function.__defaults__, held, made)
         new.__kwdefaults__ = _of_copy(function.__kwdefaults__, held, made)
     return twin
+
+
+def held_tensors(model: nn.Module) -> list[Tensor]:
+    """Return all tensors that a model holds, those too that no module has registered, as in a list of layers."""
+    return _Held(model).tensors()
 
 
 class Apart(TorchDispatchMode):
@@ -99,7 +109,11 @@ class _Held:
 
     def results(self) -> list[Tensor]:
         """Return the tensors that layers made in a last pass, which torch does not copy by itself."""
-        return [value for value in self._own.values() if isinstance(value, Tensor) and not value.is_leaf]
+        return [tensor for tensor in self.tensors() if not tensor.is_leaf]
+
+    def tensors(self) -> list[Tensor]:
+        """Return all tensors."""
+        return [value for value in self._own.values() if isinstance(value, Tensor)]
 
     def reaches(self, value: Any) -> bool:
         """Whether a value is of the model, or is made of such values."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
-from winnow.engine.graph.copies import deep_copy
+from winnow.engine.graph.copies import deep_copy, held_tensors
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.tasks.surroundings import full_products
 
@@ -60,8 +60,9 @@ def private(model: nn.Module, dtype: torch.dtype | None = None, exact: Mapping[s
         memo[id(parameter)] = nn.Parameter(found, parameter.requires_grad)
     for name, buffer in model.named_buffers():
         memo[id(buffer)] = _typed(given.get(name, buffer.detach()), dtype or buffer.dtype)
-    for kept in plain_tensors(model):
-        memo.setdefault(id(kept), _typed(kept.detach(), dtype or kept.dtype))
+    for kept in held_tensors(model):
+        found = _typed(kept.detach(), dtype or kept.dtype)
+        memo.setdefault(id(kept), nn.Parameter(found, kept.requires_grad) if isinstance(kept, nn.Parameter) else found)
     return twin_of(model, memo)
 
 

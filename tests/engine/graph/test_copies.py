@@ -1,6 +1,7 @@
 """A copy of a model holds nothing of the model: hooks, lambdas and lists that its functions remember are the copy's."""
 
 import functools
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -78,7 +79,33 @@ def a_forward_of_its_own() -> Net:
     return net
 
 
+class Child(nn.Module):
+    """Knows the module that holds it, as a weak reference, and calls a layer of it."""
+
+    def __init__(self, parent: Net) -> None:
+        super().__init__()
+        self.parent = weakref.ref(parent)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = torch.relu(self.parent().middle(x))  # type: ignore[union-attr]
+        return found
+
+
+def a_weak_reference() -> Net:
+    net = Net()
+    net.step = Child(net)
+    return net
+
+
+def a_layer_in_a_plain_list() -> Net:
+    net = Net()
+    net.hidden = [nn.Linear(8, 8).eval()]  # type: ignore[assignment]
+    net.step = lambda x: net.middle(x) + torch.tanh(net.hidden[0](x))  # type: ignore[index,operator]
+    return net
+
+
 NETS = (
+    a_weak_reference,
     gated_by_a_hook,
     a_layer_in_a_lambda,
     a_layer_in_a_default,
@@ -156,3 +183,12 @@ def test_what_goes_on_reading_the_model_is_refused_by_name(make: Callable[[], Ne
     with pytest.raises(NotTraceable, match=r"goes on reading `gate` of the model"):
         compact(net, x)
     trace(net, x)
+
+
+def test_layers_that_are_not_registered_stay_whole_and_are_the_copys_own() -> None:
+    net, x = silenced(a_layer_in_a_plain_list), torch.randn(3, 4)
+    expected = net(x)
+    small = compact(net, x).model
+    with torch.no_grad():
+        net.hidden[0].weight.add_(1.0)  # type: ignore[index,union-attr]
+    torch.testing.assert_close(small(x), expected)
