@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from winnow.engine.graph.preserving import pointer
 from winnow.engine.graph.refusal import NotTraceable
 
 CONTAINERS = (dict, list, tuple, set, frozenset, deque)
+Model = TypeVar("Model", bound=nn.Module)
 SHARED = (str, bytes, int, float, complex, type, ModuleType, BuiltinFunctionType, torch.dtype, type(None))
 MOST = 100_000  # objects that a model may hold, after which nothing more is looked into
 READS = (
@@ -30,7 +31,7 @@ READS = (
 HOLD_IT = "keep what it reads as an attribute of the module that it belongs to, and read it from there"
 
 
-def deep_copy(model: nn.Module, memo: Mapping[int, Any] | None = None) -> nn.Module:
+def deep_copy(model: Model, memo: Mapping[int, Any] | None = None) -> Model:
     """Return a deep copy in which functions that remember parts of the model remember those of the copy.
 
     Args:
@@ -46,10 +47,7 @@ def deep_copy(model: nn.Module, memo: Mapping[int, Any] | None = None) -> nn.Mod
     for function in remembering:
         made[id(function)] = _like(function, cells)
     twin = copy.deepcopy(model, made)
-    for module in twin.modules():
-        for name, value in vars(module).items():
-            if type(value) is weakref.ref and id(value()) in made:
-                vars(module)[name] = weakref.ref(made[id(value())])
+    _refer(twin, made)
     for before, after in cells.values():
         if _filled(before):
             after.cell_contents = _of_copy(before.cell_contents, held, made)
@@ -98,7 +96,7 @@ class _Held:
     def __init__(self, model: nn.Module) -> None:
         self.functions: dict[int, FunctionType] = {}
         self._own: dict[int, Any] = {}
-        waiting = [model]
+        waiting: list[Any] = [model]
         while waiting and len(self._own) < MOST:
             value = waiting.pop()
             if isinstance(value, FunctionType):
@@ -182,6 +180,14 @@ def _like(function: FunctionType, cells: dict[int, tuple[CellType, CellType]]) -
     new.__annotations__ = function.__annotations__
     vars(new).update(vars(function))
     return new
+
+
+def _refer(twin: nn.Module, made: Mapping[int, Any]) -> None:
+    """Let the weak references that modules of a copy hold be to what is in the copy."""
+    for module in twin.modules():
+        for name, value in vars(module).items():
+            if type(value) is weakref.ref and id(value()) in made:
+                vars(module)[name] = weakref.ref(made[id(value())])
 
 
 def _of_copy(value: Any, held: _Held, made: dict[int, Any]) -> Any:

@@ -73,12 +73,15 @@ def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> Ch
 
 def _of_no_layer(graph: ChannelGraph, call: Call) -> list[tuple[str, float]]:
     """Return the MACs of weights that no layer has: computed at each pass, sliced, or taken by what has no rule."""
-    counted = {flow.weight for flow in (*graph.products, *graph.depthwise)} | set(graph.unused)
+    counted = {product.weight for product in graph.products} | {layer.weight for layer in graph.depthwise}
+    counted |= set(graph.unused)
     for step in graph.steps:
         levels = step.levels if isinstance(step, RecurrentStep | CellStep) else ()
         counted |= {name for level in levels for name in (level.weight_ih, level.weight_hh)}
     whole = {name.rpartition(".")[0] for name, _ in graph.whole_macs}
-    tables = {path for path, module in graph.model.named_modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)}
+    tables = {
+        path for path, module in graph.model.named_modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)
+    }
     left = [
         name
         for name, weight in graph.model.named_parameters()

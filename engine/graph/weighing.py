@@ -69,17 +69,11 @@ class _Weighing(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch lea
         alone = bool(weights) and len(weights) + constant == len(given)
         if formula is not None:
             self._count(formula(*args, **kwargs, out_val=result) / 2, weights)
-        elif func._overloadpacket is torch.ops.aten._trilinear:
-            self._count(float(len(args[0]) * args[1].numel()), weights)  # each image with each entry
-        elif func._overloadpacket in VECTORS:
-            self._count(float(max(own.numel() for own in given)), weights)
+        elif (plain := _counted(func, given)) is not None:
+            self._count(plain, weights)
         elif weights and not alone and not _free(func):
             self._count(math.nan, weights)
-        if alone:
-            self._computed(result, weights)
-        elif given and constant == len(given):
-            self._held += (made := [own for _, own in flatten((result,))])
-            self._constants |= {_memory(own) for own in made}
+        self._followed(result, weights if alone else [], constants=len(given) > 0 and constant == len(given))
         return result
 
     def _count(self, macs: float, weights: list[str]) -> None:
@@ -88,12 +82,21 @@ class _Weighing(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch lea
         if matrices:
             self.by_weight[max(matrices, key=self._sizes.__getitem__)] += macs
 
-    def _computed(self, result: Any, weights: list[str]) -> None:
-        """Remember that a tensor is made of weights alone."""
-        for _, tensor in flatten((result,)):
-            if _memory(tensor) not in self._made_of:
-                self._made_of[_memory(tensor)] = max(weights, key=self._sizes.__getitem__)
-                self._held.append(tensor)
+    def _followed(self, result: Any, weights: list[str], constants: bool) -> None:
+        """Remember that a tensor is made of weights alone, or of constants alone."""
+        made = [own for _, own in flatten((result,)) if _memory(own) not in self._made_of]
+        if weights:
+            self._made_of |= dict.fromkeys(map(_memory, made), max(weights, key=self._sizes.__getitem__))
+        elif constants:
+            self._constants |= set(map(_memory, made))
+        self._held += made if weights or constants else []
+
+
+def _counted(func: Any, given: list[Tensor]) -> float | None:
+    """Return the MACs of an operation of which torch has no formula, None where they are not known."""
+    if func._overloadpacket is torch.ops.aten._trilinear:
+        return float(len(given[0]) * given[1].numel())  # each image with each entry
+    return float(max(own.numel() for own in given)) if func._overloadpacket in VECTORS else None
 
 
 def weigh(model: nn.Module, example_inputs: Any) -> tuple[float, dict[str, float]]:
@@ -111,9 +114,12 @@ def weigh(model: nn.Module, example_inputs: Any) -> tuple[float, dict[str, float
     model, _ = unwrapped(model)
     call = calls(model, example_inputs)[0]
     recurrent = any(isinstance(module, RECURRENT) for module in model.modules())
-    with preserved(model) as state, evaluating(model), torch.no_grad(), _plain_kernels(recurrent):
-        with Writes(state), _Weighing(model) as found:
-            run(model, call)
+    with contextlib.ExitStack() as stack:
+        state = stack.enter_context(preserved(model))
+        for context in (evaluating(model), torch.no_grad(), _plain_kernels(recurrent), Writes(state)):
+            stack.enter_context(context)
+        found = stack.enter_context(_Weighing(model))
+        run(model, call)
     count = max(length_of(call), 1)
     return found.total / count, {name: macs / count for name, macs in found.by_weight.items()}
 

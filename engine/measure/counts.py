@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.graph.weighing import weigh
+from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.sparsity.groups import Axis, Group, banks, input_groups
 
 

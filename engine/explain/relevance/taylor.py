@@ -24,8 +24,8 @@ from torch import Tensor
 from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import ChannelSums, Means, channel_means
 from winnow.engine.explain.relevance.probe import Probe
-from winnow.engine.explain.relevance.scores import Scores
 from winnow.engine.explain.relevance.refusals import NotAttributableError
+from winnow.engine.explain.relevance.scores import Scores
 from winnow.engine.explain.relevance.sites import Site, recorded
 from winnow.engine.graph.preserving import preserved
 
