@@ -23,7 +23,7 @@ from torch import Tensor
 
 from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import ChannelSums, Means, channel_means
-from winnow.engine.explain.relevance.probe import Probe
+from winnow.engine.explain.relevance.probe import NO_GRADIENT, Probe
 from winnow.engine.explain.relevance.refusals import NotAttributableError
 from winnow.engine.explain.relevance.scores import Scores
 from winnow.engine.explain.relevance.sites import Site, recorded
@@ -75,6 +75,8 @@ def passes(probe: Probe) -> Iterator[Pass]:
             with preserved(probe.model):  # until the backward passes are done: what they read may be what is put back
                 with recorded(probe.sites) as kept:
                     predictions = probe.model(batch.images)
+                if free := [name for name in probe.objectives if not predictions[name].requires_grad]:
+                    raise ValueError(NO_GRADIENT.format(free[0], "no gradient"))
                 values = [
                     objective.value(predictions[name], objective.freeze(predictions[name], batch.targets.get(name)))
                     for name, objective in probe.objectives.items()

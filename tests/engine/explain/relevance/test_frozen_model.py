@@ -158,3 +158,17 @@ def test_a_layer_that_sees_some_images_is_named():
     net, x = Routed().eval(), torch.randn(9, 4)
     with pytest.raises(NotAttributableError, match=r"every image goes through, got `expert`, which saw 6 of 9"):
         relevance(net, [(x, {name: torch.zeros(9, 1) for name in "ab"})])
+
+
+def test_an_output_that_no_layer_makes_is_named():
+    class Given(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.trunk = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"a": self.trunk(x), "b": x}
+
+    net, x = Given().eval(), torch.randn(5, 4)
+    with pytest.raises(ValueError, match=r"got .*b.*no gradient|b.*no gradient"):
+        relevance(net, [(x, {"a": torch.zeros(5, 2), "b": torch.zeros(5, 4)})])
