@@ -28,7 +28,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     What a `train` of the model's own does besides, such as merging weights, is taken back too.
     """
     modes = [(module, module.training) for module in model.modules()]
-    own = any(_has_own_modes(module) for module, _ in modes)
+    own = any(has_own_modes(module) for module, _ in modes)
     if not own and any(training for _, training in modes):
         model.eval()
     try:
@@ -40,7 +40,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
                 module.training = training
 
 
-def _has_own_modes(module: nn.Module) -> bool:
+def has_own_modes(module: nn.Module) -> bool:
     """Whether a module does more than note its mode where it is put into one."""
     kind = type(module)
     own = not {"train", "eval"}.isdisjoint(vars(module))
@@ -89,7 +89,7 @@ def _contents(module: nn.Module) -> tuple[dict[str, Any], ...]:
 @contextmanager
 def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
     """Hold a model in a mode for a while, by its own `train` or `eval`; give every module its mode back."""
-    own = training and any(map(_has_own_modes, model.modules()))
+    own = training and any(map(has_own_modes, model.modules()))
     with evaluating(model), _taken_back(model, model.train) if own else nullcontext():
         if training and not own:
             model.train()

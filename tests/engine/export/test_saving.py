@@ -206,3 +206,38 @@ def test_a_kernel_that_leaves_out_what_is_padding_is_no_other_order() -> None:
     torch.manual_seed(0)
     with pytest.raises((NotDescribable, ValueError), match="nested_tensor|nested tensor|outputs of its program"):
         architecture(Encoder(nested=True).eval(), PADDED)
+
+
+class Fused(nn.Module):
+    """Two branches that evaluation mode adds up into one weight, as RepVGG deploys them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.both: tuple[Tensor, Tensor] | None = None
+
+    def train(self, mode: bool = True) -> "Fused":
+        super().train(mode)
+        summed = (self.one.weight + self.two.weight).detach(), (self.one.bias + self.two.bias).detach()
+        self.both = None if mode else summed
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, *self.both) if self.both else self.one(x) + self.two(x)
+
+
+def test_weights_that_a_mode_fuses_are_refused_by_name() -> None:
+    net = nn.Sequential(nn.Linear(3, 4), Fused()).eval()
+    with pytest.raises(NotDescribable, match=r"computes tensors from parameters at `1`, a Fused\. Fuse them for good"):
+        architecture(net, torch.randn(2, 3))
+
+
+def test_a_train_that_holds_norms_still_is_no_fusing() -> None:
+    class Still(nn.Sequential):
+        def train(self, mode: bool = True) -> "Still":
+            super().train(mode)
+            self[1].train(False)
+            return self
+
+    with pytest.raises(NotDescribable, match="outputs of its program"):
+        architecture(Still(nn.Linear(3, 4), nn.BatchNorm1d(4)).eval(), torch.randn(2, 3))
