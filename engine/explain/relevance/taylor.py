@@ -23,7 +23,7 @@ from torch import Tensor
 
 from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import ChannelSums, Means, channel_means
-from winnow.engine.explain.relevance.probe import NO_GRADIENT, Probe
+from winnow.engine.explain.relevance.probe import Probe
 from winnow.engine.explain.relevance.refusals import NotAttributableError
 from winnow.engine.explain.relevance.scores import Scores
 from winnow.engine.explain.relevance.sites import Site, recorded
@@ -53,7 +53,9 @@ class Pass:
         tensors = [tensor for site in self.sites for tensor in self.kept[site.name] if tensor.requires_grad]
         last = place == len(self.values) - 1
         total = self.values[place].sum()
-        grads = iter(torch.autograd.grad(total, tensors, retain_graph=not last, allow_unused=True) if tensors else ())
+        grads: Iterator[Tensor | None] = iter([None] * len(tensors))  # where no layer makes the output
+        if tensors and total.requires_grad:
+            grads = iter(torch.autograd.grad(total, tensors, retain_graph=not last, allow_unused=True))
         with torch.no_grad():
             parts = [self._at(site, grads, reduce, numbers) for site in self.sites]
             return torch.cat([part.to(self.values[place].device) for part in parts], 1)
@@ -75,8 +77,6 @@ def passes(probe: Probe) -> Iterator[Pass]:
             with preserved(probe.model):  # until the backward passes are done: what they read may be what is put back
                 with recorded(probe.sites) as kept:
                     predictions = probe.model(batch.images)
-                if free := [name for name in probe.objectives if not predictions[name].requires_grad]:
-                    raise ValueError(NO_GRADIENT.format(free[0], "no gradient"))
                 values = [
                     objective.value(predictions[name], objective.freeze(predictions[name], batch.targets.get(name)))
                     for name, objective in probe.objectives.items()
