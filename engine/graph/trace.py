@@ -78,14 +78,17 @@ def _of_no_layer(graph: ChannelGraph, call: Call) -> list[tuple[str, float]]:
     for step in graph.steps:
         levels = step.levels if isinstance(step, RecurrentStep | CellStep) else ()
         counted |= {name for level in levels for name in (level.weight_ih, level.weight_hh)}
-    whole = {name.rpartition(".")[0] for name, _ in graph.whole_macs}
+    whole = tuple("".join(name.rpartition(".")[:2]) for name, _ in graph.whole_macs)  # and what computes their weights
     tables = {
         path for path, module in graph.model.named_modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)
     }
     left = [
         name
         for name, weight in graph.model.named_parameters()
-        if weight.dim() > 1 and name not in counted and name.rpartition(".")[0] not in (whole | tables)
+        if weight.dim() > 1
+        and name not in counted
+        and name.rpartition(".")[0] not in tables
+        and not name.startswith(whole)
     ]
     if not left:
         return []
