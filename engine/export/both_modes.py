@@ -7,10 +7,51 @@ for the mode there. A branch on the mode gives two programs that cannot be one.
 from collections.abc import Mapping
 from typing import Any
 
-from torch import fx
+import torch
+from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 
 from winnow.engine.export.drawing import PATH, DrawnGraph
+from winnow.engine.export.refusal import NotDescribable
+from winnow.engine.graph.copies import held_tensors
+from winnow.engine.graph.modes import has_own_modes
+from winnow.engine.pruning.precision import private
+
+
+def refuse_fused(model: nn.Module) -> None:
+    """Refuse a model whose `train` or `eval` computes tensors from its parameters, as branches that are fused.
+
+    A rebuilt model would keep them as they were saved, and go on using them once it is trained.
+
+    Raises:
+        NotDescribable: it does.
+
+    """
+    own = next(((path, module) for path, module in model.named_modules() if has_own_modes(module)), None)
+    if own is None:
+        return
+    twin = private(model)
+    before = _made_by_modes(twin)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.mul_(1.5)
+    after = _made_by_modes(twin)
+    same = len(before) == len(after) and all(one.shape == two.shape for one, two in zip(before, after, strict=True))
+    if same and all(map(torch.equal, before, after)):
+        return
+    raise NotDescribable(
+        "`model` must compute its weights nowhere but in its layers, got a `train` of its own that computes tensors "
+        f"from parameters at `{own[0]}`, a {type(own[1]).__name__}. Fuse them for good, or keep the code and save its "
+        "state_dict()."
+    )
+
+
+def _made_by_modes(model: nn.Module) -> list[Tensor]:
+    """Return all that a model holds besides parameters, after it was put into training and into evaluation mode."""
+    model.train()
+    model.eval()
+    parameters = {id(parameter) for parameter in model.parameters()}
+    return [held.detach().clone() for held in held_tensors(model) if id(held) not in parameters]
 
 
 def merged(evaluating: DrawnGraph, training: DrawnGraph) -> tuple[dict[str, bool], bool]:

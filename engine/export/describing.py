@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from winnow.engine.export.agreement import alike_calls, same_everywhere
 from winnow.engine.export.allowed import ATTRIBUTES, FUNCTION_NAMES, GETATTR, METHODS
 from winnow.engine.export.arguments import encoded
-from winnow.engine.export.both_modes import merged
+from winnow.engine.export.both_modes import merged, refuse_fused
 from winnow.engine.export.drawing import FROZEN, DrawnGraph, drawn_graph
 from winnow.engine.export.layers import described
 from winnow.engine.export.rebuilding import rebuild
@@ -36,7 +36,8 @@ def architecture(model: nn.Module, example_inputs: Any) -> dict[str, Any]:
     Plain arguments, and sizes of which the code makes numbers, are those of the example: the rebuilt model refuses
     others. Containers of a class of one's own come back as dicts. It is tried out: the rebuilt model gives the very
     bits that the model gives, in both modes, on every call, with other numbers of images, and at other resolutions and
-    lengths, wherever the model itself takes these.
+    lengths, wherever the model itself takes these. Where torch runs an attention layer as one kernel, which adds in
+    another order, they are the bits without that kernel.
 
     Raises:
         NotDescribable: a layer or an operation is not among those allowed, the program cannot be drawn, takes fewer
@@ -67,6 +68,7 @@ def written_architecture(model: nn.Module, example_inputs: Any) -> tuple[dict[st
     """Return a model's document, not tried out, and its tensors."""
     model, _ = unwrapped(model)
     refuse_shared(model)
+    refuse_fused(model)
     found = _programs(model, alike_calls(model, example_inputs, "Save one model for each.")[0])
     every = [*found.evaluating["program"], *(found.training["program"] if found.training else ())]
     called = dict.fromkeys(step["target"] for step in every if step["op"] == "layer")

@@ -5,7 +5,6 @@ more memory than the original's. On inputs of new shapes the program is first ca
 (`engine.export.bounds`).
 """
 
-import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from winnow.engine.export.arguments import filled
 from winnow.engine.export.bounds import Held, elements, signature, without_memory
 from winnow.engine.export.refusal import NotRebuildable
 from winnow.engine.export.script import Script
+from winnow.engine.graph.copies import deep_copy
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 REMEMBERED = 256  # signatures of inputs that were admitted
@@ -97,7 +97,7 @@ class Rebuilt(nn.Module):
         kept = [self._script, self._in_training, self._admitted]
         memo: dict[int, Any] = {id(part): part for part in kept}
         memo |= {id(tensor): shaped(tensor.detach()) for tensor in [*self.parameters(), *self.buffers()]}
-        twin = copy.deepcopy(self, memo)
+        twin = deep_copy(self, memo)
         for module in twin.modules():
             for hooks in HOOKS:
                 getattr(module, hooks).clear()

@@ -133,6 +133,12 @@ def calls(model: nn.Module, example_inputs: Any) -> tuple[Call, ...]:
     return found
 
 
+def length_of(call: Call) -> int:
+    """Return the length of the first tensor of two axes or more, else of the first with an axis; 0 if there is none."""
+    shapes = [leaf.shape for _, leaf in call.tensors() if leaf.dim()]
+    return next((shape[0] for shape in shapes if len(shape) > 1), shapes[0][0] if shapes else 0)
+
+
 def in_modes(given: Sequence[Call]) -> list[Call]:
     """Return every call in each of the modes that it stands for."""
     return [each for call in given for each in call.modes()]

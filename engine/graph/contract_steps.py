@@ -7,7 +7,7 @@ import numpy as np
 
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.partition import Labels
-from winnow.engine.graph.steps import Demand, Known, along, settled
+from winnow.engine.graph.steps import Demand, Known, along, seen_by, settled
 from winnow.engine.graph.weights import Flags, Values, Weights
 
 
@@ -128,8 +128,8 @@ class Contract:
         """Enter zero where, at every summed place, one of the factors is zero."""
         out, count = self.counts
         one, other = (factor.spread(known[factor.carrier.index], count) for factor in self.factors)
-        for factor, values in zip(self.factors, (one, other), strict=True):
-            known.seen[-1 - factor.carrier.index] = values
+        for place, values in enumerate((one, other)):
+            known.seen[seen_by(self.result, place)] = values
         zero = ((one == 0) | (other == 0)).all(tuple(range(out, count)))
         known[self.result] = settled(np.where(zero, 0.0, np.nan), self.shape)
 
@@ -138,18 +138,17 @@ class Contract:
         out, count = self.counts
         need = demand.needs[self.result]
         need = need.reshape(need.shape + (1,) * (count - out))
-        for factor, other in (self.factors, self.factors[::-1]):
+        for factor in self.factors:
             own = {place for place in factor.places if place is not None}
-            wanted = need.any(tuple(axis for axis in range(count) if axis not in own), keepdims=True)
-            if self.pairs:
-                wanted = wanted & ~self._idle(demand, factor, other)
+            met = need & ~self._idle(demand, factor) if self.pairs else need
+            wanted = met.any(tuple(axis for axis in range(count) if axis not in own), keepdims=True)
             demand.ask(factor.carrier.index, np.asarray(factor.back(wanted)))
 
-    def _idle(self, demand: Demand, factor: Factor, other: Factor) -> Flags:
+    def _idle(self, demand: Demand, factor: Factor) -> Flags:
         """Return the summed places at which a factor is zero, and whose channels go."""
         out, count = self.counts
         zero = np.zeros((1,) * count, bool)
-        for part in (factor, other):
-            values: Values = demand.seen[-1 - part.carrier.index]
+        for place in range(len(self.factors)):
+            values: Values = demand.seen[seen_by(self.result, place)]
             zero = zero | (values == 0).all(tuple(range(out)), keepdims=True)
         return np.asarray(zero & ~demand.live[factor.spread(factor.carrier.labels, count)])

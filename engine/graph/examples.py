@@ -6,23 +6,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.graph.calls import Call
+from winnow.engine.graph.calls import Call, length_of
 from winnow.engine.graph.trace import named_inputs
 
 MAPS = 4  # tensors of so many dimensions or more are maps: channels along dimension 1, space behind it
 
 
 def images(call: Call) -> int:
-    """Return the length of the first tensor with an axis, the number of images of a call.
+    """Return the number of images of a call, the length of its first tensor of two axes or more; else of the first.
 
     Raises:
         ValueError: there is none, or it is empty.
 
     """
-    lengths = [len(leaf) for _, leaf in call.tensors() if leaf.dim()]
-    if not lengths or not lengths[0]:
+    if not (length := length_of(call)):
+        lengths = [len(leaf) for _, leaf in call.tensors() if leaf.dim()]
         raise ValueError(f"`example_inputs` must hold a tensor of at least one image, got lengths {lengths}.")
-    return lengths[0]
+    return length
 
 
 def with_images(call: Call, size: int) -> Call:

@@ -6,7 +6,7 @@ import numpy as np
 
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.records import Depthwise, Product
-from winnow.engine.graph.steps import Demand, Keep, Known, along, settled
+from winnow.engine.graph.steps import Demand, Keep, Known, along, seen_by, settled
 from winnow.engine.graph.weights import Flags, Weights
 
 
@@ -165,7 +165,7 @@ class StreamNormStep:
     def forward(self, known: Known, weights: Weights) -> None:
         """Enter β where γ is zero."""
         count = self.shape[self.axis]
-        known.seen[-1 - self.source] = along(known[self.source], self.axis, count)
+        known.seen[seen_by(self.result)] = along(known[self.source], self.axis, count)
         scale, shift = self.affine
         values = np.full(count, np.nan)
         if scale is not None:
@@ -178,7 +178,7 @@ class StreamNormStep:
         need = demand.needs[self.result].ravel()
         if not need.any():
             return
-        zero = (demand.seen[-1 - self.source] == 0) & ~demand.live[self.channels]
+        zero = (demand.seen[seen_by(self.result)] == 0) & ~demand.live[self.channels]
         scale = self.affine[0]
         used = need if scale is None else need & (demand.weights.values(scale) != 0)
         grouped = np.isin(self.owners, self.owners[used])

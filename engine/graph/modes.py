@@ -12,7 +12,7 @@ with told_of_gradients(note):        `note` is called where somebody asks `torch
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -20,22 +20,29 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import deterministic
 
+from winnow.engine.graph.preserving import is_lazy, pointer
+
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put every module in evaluation mode, and each back into the mode that it was in."""
+    """Put every module in evaluation mode, and each back into the mode that it was in.
+
+    What a `train` of the model's own does besides, such as merging weights, is taken back too.
+    """
     modes = [(module, module.training) for module in model.modules()]
-    if any(training or _has_own_modes(module) for module, training in modes):
+    own = any(has_own_modes(module) for module, _ in modes)
+    if not own and any(training for _, training in modes):
         model.eval()
     try:
-        yield
+        with _taken_back(model, model.eval) if own else nullcontext():
+            yield
     finally:
         for module, training in modes:
             if module.training is not training:
                 module.training = training
 
 
-def _has_own_modes(module: nn.Module) -> bool:
+def has_own_modes(module: nn.Module) -> bool:
     """Whether a module does more than note its mode where it is put into one."""
     kind = type(module)
     own = not {"train", "eval"}.isdisjoint(vars(module))
@@ -43,10 +50,50 @@ def _has_own_modes(module: nn.Module) -> bool:
 
 
 @contextmanager
+def _taken_back(model: nn.Module, switch: Callable[[], object]) -> Iterator[None]:
+    """Put a model into a mode by code of its own; afterwards, take back what that changed besides the modes."""
+    tensors = [
+        (tensor, tensor.data, tensor.detach().clone())
+        for tensor in (*model.parameters(), *model.buffers())
+        if not is_lazy(tensor)
+    ]
+    held = [part for module in model.modules() for part in _contents(module)]
+    before = [(part, dict(part)) for part in held]
+    switch()
+    written = [
+        (tensor, data, values)
+        for tensor, data, values in tensors
+        if pointer(tensor) != pointer(data) or not torch.equal(tensor, values)
+    ]
+    changes = [
+        (part, {key: was.get(key, _Absent) for key in was.keys() | part.keys() if was.get(key) is not part.get(key)})
+        for part, was in before
+    ]
+    try:
+        yield
+    finally:
+        for part, changed in changes:
+            for key, value in changed.items():
+                part.pop(key, None) if value is _Absent else part.update({key: value})
+        for tensor, data, values in written:
+            tensor.data = data
+            tensor.data.copy_(values)
+
+
+class _Absent:
+    """Stands for an attribute that was not there."""
+
+
+def _contents(module: nn.Module) -> tuple[dict[str, Any], ...]:
+    return vars(module), module._parameters, module._buffers, module._modules
+
+
+@contextmanager
 def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
     """Hold a model in a mode for a while, by its own `train` or `eval`; give every module its mode back."""
-    with evaluating(model):
-        if training:
+    own = training and any(map(has_own_modes, model.modules()))
+    with evaluating(model), _taken_back(model, model.train) if own else nullcontext():
+        if training and not own:
             model.train()
         yield
 

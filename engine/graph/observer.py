@@ -136,7 +136,7 @@ class Observer(TorchFunctionMode):
         return source not in self.recording.given and self.recording.carriers[source].labels.shape[axis] > 1
 
     def _about_to_write(self, name: str, given: list[Tensor], kwargs: Mapping[str, Any]) -> None:
-        if name.endswith("_") or name.startswith("set") or "out" in kwargs or "::" in name:
+        if name.endswith("_") or name.startswith("set") or "out" in kwargs or "::" in name or name == "numpy":
             for tensor in given:
                 self._state.about_to_write(tensor)
 

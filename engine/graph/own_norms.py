@@ -5,7 +5,6 @@ RMS norm gives, on several inputs. While a model is watched, such a module is on
 stream can go through it as through torch's own norms.
 """
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, fx, nn
 
+from winnow.engine.graph.copies import deep_copy
 from winnow.engine.graph.modes import calling
 from winnow.engine.graph.narrow_norms import own_norm
 
@@ -90,7 +90,7 @@ def _could_be(module: nn.Module) -> bool:
 def norm_of_module(module: nn.Module) -> OwnNorm | None:
     """Return what norm a module is, None if it is none."""
     try:
-        twin = copy.deepcopy(module).to(device="cpu", dtype=torch.float32)
+        twin = deep_copy(module).to(device="cpu", dtype=torch.float32)
     except Exception:  # noqa: BLE001 - what cannot be copied is none of ours
         return None
     with torch.random.fork_rng(devices=[]), torch.no_grad():

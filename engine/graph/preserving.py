@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from winnow.engine.graph.containers import CLOSED
 from winnow.engine.graph.refusal import NotTraceable
@@ -98,6 +99,27 @@ class Preserved:
             self._watch(tensor, "a tensor that the model holds")
         elif id(tensor) not in self._watched and not is_lazy(tensor):
             self._copies[id(tensor)] = (tensor, tensor.detach().clone())
+
+
+class Writes(TorchDispatchMode):
+    """Tells a state of what operations are about to write, where nothing else watches the model."""
+
+    def __init__(self, state: Preserved) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # torch gives it no types
+        self._state = state
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled inside, so torch need not load its compiler (seconds) to leave this class out."""
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation, after what it writes into was copied."""
+        if func._schema.is_mutable:
+            for leaf in torch.utils._pytree.arg_tree_leaves(*args, **(kwargs or {})):
+                if isinstance(leaf, Tensor):
+                    self._state.about_to_write(leaf)
+        return func(*args, **(kwargs or {}))
 
 
 def _copy_back(tensor: Tensor, before: Tensor) -> bool:

@@ -21,6 +21,9 @@ MAKERS = (
 )  # fmt: skip
 
 
+KINDS = ("is_nested", "is_sparse", "is_quantized", "is_mkldnn")  # the same at every size and value
+
+
 class Running(fx.Proxy):
     """A node with its `concrete` value and, in the same structure, the carriers of the tensors in it.
 
@@ -36,8 +39,11 @@ class Running(fx.Proxy):
         """Return a method to call, or the attribute as a value of its own."""
         if name.startswith("__"):
             raise AttributeError(name)
-        if callable(getattr(self.concrete, name)):
+        found = getattr(self.concrete, name)
+        if callable(found):
             return super().__getattr__(name)
+        if name in KINDS and isinstance(self.concrete, Tensor):
+            return found
         return self.tracer.create_proxy("call_function", getattr, (self, name), {})
 
     def _number(self) -> Any:

@@ -74,6 +74,11 @@ class Step(Protocol):
         ...
 
 
+def seen_by(result: int, place: int = 0) -> int:
+    """Return what an operand of a step is noted under; a tensor may be that of many steps, seen by each otherwise."""
+    return -1 - 2 * result - place
+
+
 def settled(values: Values, shape: tuple[int, ...]) -> Values:
     """Return values in the given shape: where it has length 1, they must agree along that dimension to be known."""
     values = np.broadcast_to(values, np.broadcast_shapes(values.shape, shape))

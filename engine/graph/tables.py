@@ -108,7 +108,7 @@ def savings(liveness: Liveness) -> pd.DataFrame:
 
     Columns: component; parameters, macs (of one image); removable_parameters, removable_macs: how much of them goes
     when every channel goes that no reader uses; gathered_macs: how much goes when, besides, every reader gathers the
-    channels that it uses from those that stay.
+    channels that it uses from those that stay. MACs that are not known are NaN, and so is their total.
     """
     graph = liveness.graph
     rows = {name: [0, 0.0, 0, 0.0, 0.0] for name in component_table(graph.model)}
@@ -122,7 +122,7 @@ def savings(liveness: Liveness) -> pd.DataFrame:
             row[place] += macs
     columns = ["component", "parameters", "macs", "removable_parameters", "removable_macs", "gathered_macs"]
     frame = pd.DataFrame([[name, *row] for name, row in rows.items()], columns=columns)
-    frame.loc[len(frame)] = ["total", *frame.drop(columns="component").sum()]
+    frame.loc[len(frame)] = ["total", *frame.drop(columns="component").sum(skipna=False)]
     return frame.astype({"parameters": int, "removable_parameters": int})
 
 

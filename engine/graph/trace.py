@@ -6,9 +6,11 @@ is what it was (`engine.graph.preserving`), the example too, and torch's random 
 """
 
 import inspect
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,7 +19,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import is_parametrized
 
 from winnow.engine.graph.building import Passes, built_graph
-from winnow.engine.graph.calls import Call, calls, naming_numbers, outputs, run
+from winnow.engine.graph.calls import Call, calls, length_of, naming_numbers, outputs, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.drawing import Drawn, drawn
 from winnow.engine.graph.graph import ChannelGraph
@@ -25,11 +27,13 @@ from winnow.engine.graph.memory import refuse_shared
 from winnow.engine.graph.modes import evaluating, in_mode, told_of_gradients
 from winnow.engine.graph.observer import Observer
 from winnow.engine.graph.own_norms import as_norms
-from winnow.engine.graph.preserving import Preserved, is_lazy, preserved
+from winnow.engine.graph.preserving import Preserved, Writes, is_lazy, preserved
 from winnow.engine.graph.recording import Recording
+from winnow.engine.graph.recurrent_steps import CellStep, RecurrentStep
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.signature import Signature
 from winnow.engine.graph.sized import Context
+from winnow.engine.graph.weighing import weigh
 from winnow.engine.graph.wrappers import refuse_compiled, unwrapped
 
 
@@ -63,7 +67,36 @@ def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> Ch
         for call in given:
             for one in call.modes():
                 passes.add(one, asked=call.training is not None)
-    return built_graph(inner, passes.found(given, said))
+    graph = built_graph(inner, passes.found(given, said))
+    return replace(graph, whole_macs=(*graph.whole_macs, *_of_no_layer(graph, given[0])))
+
+
+def _of_no_layer(graph: ChannelGraph, call: Call) -> list[tuple[str, float]]:
+    """Return the MACs of weights that no layer has: computed at each pass, sliced, or taken by what has no rule."""
+    counted = {product.weight for product in graph.products} | {layer.weight for layer in graph.depthwise}
+    counted |= set(graph.unused)
+    for step in graph.steps:
+        levels = step.levels if isinstance(step, RecurrentStep | CellStep) else ()
+        counted |= {name for level in levels for name in (level.weight_ih, level.weight_hh)}
+    whole = tuple("".join(name.rpartition(".")[:2]) for name, _ in graph.whole_macs)  # and what computes their weights
+    tables = {
+        path for path, module in graph.model.named_modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)
+    }
+    left = [
+        name
+        for name, weight in graph.model.named_parameters()
+        if weight.dim() > 1
+        and name not in counted
+        and name.rpartition(".")[0] not in tables
+        and not name.startswith(whole)
+    ]
+    if not left:
+        return []
+    try:
+        macs = weigh(graph.model, call)[1]
+    except Exception:  # noqa: BLE001 - a model that does not run in evaluation mode, of which nothing is known then
+        macs = dict.fromkeys(left, math.nan)
+    return [(name, macs[name]) for name in left if macs[name]]
 
 
 class _Passes:
@@ -91,7 +124,7 @@ class _Passes:
             return
         recording = self._recording
         recording.primary = first and self._drawn is None
-        recording.images, recording.start = _images(call), len(recording.carriers)
+        recording.images, recording.start = max(length_of(call), 1), len(recording.carriers)
         recording.evaluating = not call.training
         observer = Observer(self._model, recording, self._state, len(self._observers), drawing=True)
         inputs, found = self._observed(observer, call)
@@ -119,7 +152,7 @@ class _Passes:
             numbers={origin: path for book in books for origin, path in book.numbers.items()},
             unused=tuple(name for name, _ in self._model.named_parameters() if name not in self._used),
             notes=(*said, *self._not_run),
-            modes_alike=self._modes_alike,
+            modes_alike=self._modes_alike and not self._state.rewritten,
             rewritten=tuple(self._state.rewritten),
         )
 
@@ -167,13 +200,13 @@ class _Passes:
         return inputs, observer.ends(found)
 
     def _draw_program(self, call: Call) -> None:
-        recording = Recording(self._model, _images(call))
+        recording = Recording(self._model, max(length_of(call), 1))
         try:
             self._again()
-            with in_mode(self._model, training=False):
+            with in_mode(self._model, training=False), Writes(self._state):
                 expected = run(self._model, _copied(call))
             self._again()
-            with in_mode(self._model, training=False):
+            with in_mode(self._model, training=False), Writes(self._state):
                 self._drawn = drawn(self._model, recording, _copied(call), expected)
         except NotTraceable as error:
             self._not_run.append(f"no program: {error}")
@@ -209,11 +242,6 @@ def _eager() -> AbstractContextManager[Any]:
     """Run what is compiled as it was written; where the compiler was never loaded, nothing is compiled."""
     loaded = "torch._dynamo" in sys.modules
     return torch.compiler.set_stance("force_eager") if loaded else nullcontext()
-
-
-def _images(call: Call) -> int:
-    lengths = [len(leaf) for _, leaf in call.tensors() if leaf.dim() > 1]
-    return max(lengths[0], 1) if lengths else 1
 
 
 def _has_weights(model: nn.Module) -> None:

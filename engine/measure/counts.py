@@ -1,6 +1,6 @@
 """What a network costs by count, and how much of it is zero: parameters and multiply-accumulates (MACs).
 
-MACs are half of the operations that torch's own formulas give (`engine.measure.weighing`). A zero saves nothing by
+MACs are half of the operations that torch's own formulas give (`engine.graph.weighing`). A zero saves nothing by
 itself: the MACs of zero groups are those that removal could save, not those saved.
 """
 
@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from winnow.engine.graph.weighing import weigh
 from winnow.engine.graph.wrappers import unwrapped
-from winnow.engine.measure.weighing import weigh
 from winnow.engine.sparsity.groups import Axis, Group, banks, input_groups
 
 

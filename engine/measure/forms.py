@@ -11,7 +11,6 @@
 The first four give the model's outputs, relative 1e-4, or are refused; int8 does not, so that its metrics are measured.
 """
 
-import copy
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +35,7 @@ from winnow.engine.graph.trace import named_inputs
 from winnow.engine.measure.memory import file_size
 from winnow.engine.measure.peaks import with_threads
 from winnow.engine.measure.timing import Runner, eager
+from winnow.engine.pruning.precision import private
 from winnow.engine.pruning.proof import FLOAT32
 
 LAYOUTS: Mapping[str, torch.memory_format] = MappingProxyType(
@@ -227,7 +227,7 @@ def _error(source: FormSource, found: nn.Module) -> float:
 
 
 def _copied(model: nn.Module) -> nn.Module:
-    return copy.deepcopy(model).eval()
+    return private(model).eval()
 
 
 def _laid(value: Any, layout: str) -> Any:

@@ -32,6 +32,11 @@ def devices_of(model: nn.Module) -> list[torch.device]:
     return sorted({parameter.device for parameter in model.parameters() if parameter.is_cuda}, key=str)
 
 
+def random_state(model: nn.Module) -> list[Tensor]:
+    """Return the states of all generators that a model may draw from."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in devices_of(model))]
+
+
 def seeded(seed: int, devices: Iterable[torch.device]) -> None:
     """Seed what is drawn on the CPU and on the GPUs of a model.
 

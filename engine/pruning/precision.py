@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
+from winnow.engine.graph.copies import deep_copy, held_tensors
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.tasks.surroundings import full_products
 
@@ -24,8 +25,12 @@ CASTS = (Tensor.float, Tensor.double, Tensor.half, Tensor.bfloat16)
 
 
 def in_type(value: Any, dtype: torch.dtype) -> Any:
-    """Return a floating tensor in the given type, anything else as it is."""
-    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+    """Return a floating tensor in the given type, a complex one in that of two such numbers, anything else as it is."""
+    if not isinstance(value, Tensor):
+        return value
+    if value.is_complex():
+        return value.to(dtype.to_complex())
+    return value.to(dtype) if value.is_floating_point() else value
 
 
 def run_in_type(
@@ -55,14 +60,17 @@ def private(model: nn.Module, dtype: torch.dtype | None = None, exact: Mapping[s
         memo[id(parameter)] = nn.Parameter(found, parameter.requires_grad)
     for name, buffer in model.named_buffers():
         memo[id(buffer)] = _typed(given.get(name, buffer.detach()), dtype or buffer.dtype)
-    for kept in plain_tensors(model):
-        memo.setdefault(id(kept), _typed(kept.detach(), dtype or kept.dtype))
+    for kept in held_tensors(model):
+        found = _typed(kept.detach(), dtype or kept.dtype)
+        memo.setdefault(id(kept), nn.Parameter(found, kept.requires_grad) if isinstance(kept, nn.Parameter) else found)
     return twin_of(model, memo)
 
 
 def _typed(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """Return a tensor of memory of its own, a floating one in the type."""
-    typed = tensor.is_floating_point() and dtype.is_floating_point
+    if tensor.is_complex():
+        dtype = dtype.to_complex()
+    typed = (tensor.is_floating_point() or tensor.is_complex()) and (dtype.is_floating_point or dtype.is_complex)
     return tensor.to(dtype, copy=True) if typed else tensor.clone()
 
 
@@ -75,7 +83,7 @@ def twin_of(model: nn.Module, tensors: Mapping[int, Tensor]) -> nn.Module:
     """
     memo = empty_containers(model) | dict(tensors)
     try:
-        return copy.deepcopy(model, dict(memo))
+        return deep_copy(model, memo)
     except Exception as error:
         raise _not_copied(model, memo, error) from error
 
@@ -124,12 +132,17 @@ class _Typed(TorchFunctionMode):
         return func(*(self._typed(value) for value in args), **kwargs)
 
     def _typed(self, value: Any) -> Any:
-        return self.dtype if isinstance(value, torch.dtype) and value.is_floating_point else value
+        if not isinstance(value, torch.dtype):
+            return value
+        if value.is_complex:
+            return self.dtype.to_complex()
+        return self.dtype if value.is_floating_point else value
 
 
 def is_in_type(model: nn.Module, dtype: torch.dtype) -> bool:
-    """Return whether all floating tensors of a model are of one type."""
-    return {tensor.dtype for tensor in [*model.parameters(), *model.buffers()] if tensor.is_floating_point()} <= {dtype}
+    """Return whether all floating tensors of a model are of one type, and the complex ones made of it."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return all(in_type(tensor, dtype).dtype == tensor.dtype for tensor in tensors)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ drawn at random in training mode is the same for both (`engine.pruning.chance`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from winnow.engine.graph.calls import Call, outputs, run
+from winnow.engine.graph.copies import Apart
 from winnow.engine.graph.modes import in_mode
-from winnow.engine.pruning.chance import devices_of, drawing_alike, run_placed
+from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.pruning.chance import drawing_alike, random_state, run_placed
 from winnow.engine.pruning.precision import full_precision, in_precision, in_type, is_in_type, private
 from winnow.engine.pruning.trials import SEED, Trial
 
@@ -179,7 +181,12 @@ class _Both:
         self.draws = False  # whether the model draws at random in evaluation mode
         self.unanswered: set[str] = set()
         self.statistics = any(True for _ in pair.model.buffers())
-        self.dense, self.small = private(pair.model, dtype), private(pair.small, dtype, pair.exact)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._apart = set[int]()  # the ids of the copies that have run
+        self.dense = private(self.pair.model, self.dtype)
+        self.small = private(self.pair.small, self.dtype, self.pair.exact)
 
     def errors(self, trial: Trial) -> Errors:
         """Return how far apart the two are on one trial.
@@ -196,8 +203,9 @@ class _Both:
             try:
                 expected = self._run(self.dense, call)
             except Exception as error:
-                if trial.required:
+                if trial.required or isinstance(error, NotTraceable):
                     raise
+                self._begin()  # the pass may have written into the model before it failed
                 raise _NotTakenError(f"{type(error).__name__}: {_line(error)}") from error
             try:
                 found = self._run(self.small, call)
@@ -247,10 +255,12 @@ class _Both:
         return _Result(kind, tensors)
 
     def _passed(self, model: nn.Module, call: Call) -> tuple[Any, list[tuple[str, Tensor]]]:
-        with in_mode(model, bool(call.training)), drawing_alike(model, call, SEED, self.draws) as chance:
-            before = _random_state(model)
+        apart = nullcontext() if id(model) in self._apart else Apart(self.pair.model, self.pair.small)
+        self._apart.add(id(model))
+        with apart, in_mode(model, bool(call.training)), drawing_alike(model, call, SEED, self.draws) as chance:
+            before = random_state(model)
             result = run(model, call) if chance is None else run_placed(model, call, chance)
-            drew = chance is None and not all(map(torch.equal, _random_state(model), before))
+            drew = chance is None and not all(map(torch.equal, random_state(model), before))
         if drew and model is self.dense:  # in evaluation mode too, as dropout that is never off: again, drawing alike
             self.draws = True
             return self._passed(model, call)
@@ -261,7 +271,8 @@ class _Both:
     def _compared(self, expected: _Result, found: _Result, trial: Trial) -> Errors:
         """Compare what the two gave of the outputs asked for."""
         tasks, errors = self.pair.tasks, Errors()
-        wanted = [(path, one) for path, one in expected.tensors if tasks is None or _first(path) in tasks]
+        tops = [path.removesuffix(BEHIND).partition(".")[0] for path, _ in expected.tensors]
+        wanted = [pair for top, pair in zip(tops, expected.tensors, strict=True) if tasks is None or top in tasks]
         if tasks is None and expected.kind is not found.kind:
             raise _unlike(f"{expected.kind.__name__} when it is compacted", found.kind.__name__, trial)
         if [path for path, _ in wanted] != [path for path, _ in found.tensors]:
@@ -274,15 +285,6 @@ class _Both:
         return errors
 
 
-def _random_state(model: nn.Module) -> list[Tensor]:
-    """Return the states of all generators that a model may draw from."""
-    return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in devices_of(model))]
-
-
-def _first(path: str) -> str:
-    return path.removesuffix(BEHIND).partition(".")[0]
-
-
 def _unlike(should: str, found: str, trial: Trial) -> NotExact:
     return NotExact(f"`model` must give {should}, got {found} on {trial.words}. Keep the model as it is.")
 
@@ -292,9 +294,7 @@ def _line(error: Exception) -> str:
 
 
 def _difference(expected: Tensor, found: Tensor) -> float:
-    if not expected.numel():
-        return 0.0
-    if not expected.is_floating_point() and not expected.is_complex():
+    if not expected.numel() or not (expected.is_floating_point() or expected.is_complex()):
         return float((expected != found).any())
     same = (expected == found) | (expected.isnan() & found.isnan())
     return float(torch.where(same, 0.0, (expected - found).abs()).nan_to_num(nan=float("inf")).max())

@@ -46,6 +46,7 @@ from winnow.engine.explain.relevance.refusals import NotAttributableError, refus
 from winnow.engine.explain.relevance.scores import Scores
 from winnow.engine.explain.relevance.sites import Gate, Site, gates_at, recorded
 from winnow.engine.graph.modes import evaluating, modules_called, requiring_grad
+from winnow.engine.graph.preserving import preserved
 from winnow.engine.specs.explain import Method
 from winnow.engine.training.batches import Batch
 
@@ -99,7 +100,8 @@ def _refuse(method: Method, probe: Probe) -> None:
 def _held(method: Method, model: nn.Module) -> Iterator[None]:
     """Hold a model frozen; for DeepLift with its batch norms in place and with weights that all ask for gradients."""
     if method == "deep_lift":
-        with evaluating(model), modules_called(), requiring_grad(model.parameters(), wanted=True):
+        grads = requiring_grad(model.parameters(), wanted=True)
+        with preserved(model), evaluating(model), modules_called(), grads:
             yield
     else:
         with frozen_model(model):

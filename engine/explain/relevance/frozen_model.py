@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.graph.modes import calling, evaluating, modules_called, requiring_grad
+from winnow.engine.graph.preserving import preserved
 
 LAYERS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 FEW = 0.75  # of the inputs: where more are read, taking them out costs what it saves
@@ -27,8 +28,12 @@ PAIRS = ((nn.Conv1d, nn.BatchNorm1d), (nn.Conv2d, nn.BatchNorm2d), (nn.Conv3d, n
 
 @contextmanager
 def frozen_model(model: nn.Module) -> Iterator[None]:
-    """Hold a model frozen for a while; afterwards its modes, weights and modules are what they were."""
-    with evaluating(model), modules_called(), requiring_grad(model.parameters(), wanted=False), ExitStack() as stack:
+    """Hold a model frozen for a while; afterwards it is what it was, with what its passes store or count."""
+    with ExitStack() as stack:
+        stack.enter_context(preserved(model))
+        stack.enter_context(evaluating(model))
+        stack.enter_context(modules_called())
+        stack.enter_context(requiring_grad(model.parameters(), wanted=False))
         folding = {id(convolution): (convolution, norm) for convolution, norm in folded_pairs(model)}
         for module in model.modules():
             if id(module) in folding:

@@ -15,6 +15,7 @@ from winnow.engine.explain.relevance.refusals import NotAttributableError, stopp
 from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.explain.relevance.sites import Site, named_sites, recorded, shared_sites
 from winnow.engine.graph.modes import evaluating, modules_called
+from winnow.engine.graph.preserving import preserved
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batch, Batches
 
@@ -78,7 +79,7 @@ def probe(
     if first is None:
         raise ValueError("`batches` must hold at least one image, got none.")
     one = first.images[:1]  # enough to see the model's outputs
-    with evaluating(model), modules_called(), torch.no_grad():
+    with preserved(model), evaluating(model), modules_called(), torch.no_grad():
         model = takes_one_input(model, first)
         given = model(one)
         named = _tasks(given, tasks or getattr(batches, "tasks", None))

@@ -96,6 +96,9 @@ class Site:
             handle.remove()
 
 
+ONE_LAYER = "`trunk` is one layer, and its name is that of what it reads; put it into an nn.Sequential"
+
+
 class _Reading(TorchFunctionMode):
     """Changes what a function multiplies with one weight."""
 
@@ -162,6 +165,9 @@ def shared_sites(model: nn.Module, images: Tensor) -> tuple[list[Site], dict[str
         found, left_out = _laid_out(model, list(readers.values()), images)
         return found, {**left_out, **of_no_layer(model, readers, images)}
     inside = [site for name, site in readers.items() if name.startswith("trunk.") or site.module is trunk]
+    if any(site.name == "trunk" for site in inside):  # what it reads and what it gives cannot have one name
+        found, left_out = _laid_out(model, inside, images)
+        return found, {**left_out, "trunk (what it gives)": ONE_LAYER}
     try:
         end = [_output_site("trunk", trunk, model, images)]
     except NoLayoutError as error:

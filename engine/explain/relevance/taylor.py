@@ -24,10 +24,16 @@ from torch import Tensor
 from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import ChannelSums, Means, channel_means
 from winnow.engine.explain.relevance.probe import Probe
+from winnow.engine.explain.relevance.refusals import NotAttributableError
 from winnow.engine.explain.relevance.scores import Scores
 from winnow.engine.explain.relevance.sites import Site, recorded
+from winnow.engine.graph.preserving import preserved
 
 KEPT = 512  # images
+ROUTED = (
+    "`layers` must name layers that every image goes through, got `{}`, which saw {} of {} images, as an expert "
+    "that images are sent to. Name the others as `layers`."
+)
 Reduce = Callable[[Site, Tensor, Tensor], Tensor]  # (site, activation, gradient) → (B, channels, numbers)
 
 
@@ -47,7 +53,9 @@ class Pass:
         tensors = [tensor for site in self.sites for tensor in self.kept[site.name] if tensor.requires_grad]
         last = place == len(self.values) - 1
         total = self.values[place].sum()
-        grads = iter(torch.autograd.grad(total, tensors, retain_graph=not last, allow_unused=True) if tensors else ())
+        grads: Iterator[Tensor | None] = iter([None] * len(tensors))  # where no layer makes the output
+        if tensors and total.requires_grad:
+            grads = iter(torch.autograd.grad(total, tensors, retain_graph=not last, allow_unused=True))
         with torch.no_grad():
             parts = [self._at(site, grads, reduce, numbers) for site in self.sites]
             return torch.cat([part.to(self.values[place].device) for part in parts], 1)
@@ -57,6 +65,8 @@ class Pass:
         images = len(self.values[0])
         calls = ((tensor, next(grads)) for tensor in self.kept[site.name] if tensor.requires_grad)
         sums = [reduce(site, tensor, grad) for tensor, grad in calls if grad is not None]
+        if other := [len(part) for part in sums if len(part) != images]:
+            raise NotAttributableError(ROUTED.format(site.name, other[0], images))
         return torch.stack(sums).sum(0) if sums else torch.zeros(images, site.channels, numbers)
 
 
@@ -64,13 +74,14 @@ def passes(probe: Probe) -> Iterator[Pass]:
     """Yield one pass per chunk of images; call its `reduced` once, before you take the next pass."""
     with frozen_model(probe.model), torch.enable_grad():
         for batch in probe.batches():
-            with recorded(probe.sites) as kept:
-                predictions = probe.model(batch.images)
-            values = [
-                objective.value(predictions[name], objective.freeze(predictions[name], batch.targets.get(name)))
-                for name, objective in probe.objectives.items()
-            ]
-            yield Pass(probe.sites, kept, values)
+            with preserved(probe.model):  # until the backward passes are done: what they read may be what is put back
+                with recorded(probe.sites) as kept:
+                    predictions = probe.model(batch.images)
+                values = [
+                    objective.value(predictions[name], objective.freeze(predictions[name], batch.targets.get(name)))
+                    for name, objective in probe.objectives.items()
+                ]
+                yield Pass(probe.sites, kept, values)
 
 
 def taylor(probe: Probe, means: Means | None, scores: Scores) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from tests.engine.export.test_rebuilding import same
 from tests.engine.graph.zoo import Program, conv
 from tests.engine.pruning.test_compact import silenced
-from winnow.engine.export import NotDescribable, NotRebuildable, load_model, save_model
+from winnow.engine.export import NotDescribable, NotRebuildable, architecture, export_program, load_model, save_model
 from winnow.engine.export.saving import ARCHITECTURE, TENSORS
 from winnow.engine.pruning import compact
 
@@ -171,3 +172,72 @@ def test_what_is_checkpointed_trains_as_before(tmp_path: Path, reentrant: bool):
         model(x).square().sum().backward()
     for name, parameter in net.named_parameters():
         torch.testing.assert_close(found.get_parameter(name).grad, parameter.grad)
+
+
+class Encoder(nn.Module):
+    """Words through torch's own encoder, under a mask that the example gives."""
+
+    def __init__(self, nested: bool = False) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True)
+        self.words, self.last = nn.Embedding(11, 8), nn.Linear(8, 3)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=nested)
+
+    def forward(self, words: Tensor, padding: Tensor) -> Tensor:
+        return self.last(self.encoder(self.words(words), src_key_padding_mask=padding))
+
+
+PADDED = (torch.arange(10).reshape(2, 5), torch.tensor([[False, False, False, True, True], [False] * 5]))
+
+
+def test_an_encoder_under_a_mask_is_saved_and_exported(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = Encoder().eval()
+    save_model(tmp_path / "net", net, PADDED)
+    torch.testing.assert_close(load_model(tmp_path / "net")(*PADDED), net(*PADDED))
+    with torch.no_grad():
+        net.encoder.layers[0].linear2.weight[:, ::2] = 0
+    small = compact(net, PADDED).model
+    assert small.encoder.layers[0].linear1.out_features == 6
+    export_program(small, PADDED, tmp_path / "net.pt2")
+
+
+def test_a_kernel_that_leaves_out_what_is_padding_is_no_other_order() -> None:
+    torch.manual_seed(0)
+    with pytest.raises((NotDescribable, ValueError), match="nested_tensor|nested tensor|outputs of its program"):
+        architecture(Encoder(nested=True).eval(), PADDED)
+
+
+class Fused(nn.Module):
+    """Two branches that evaluation mode adds up into one weight, as RepVGG deploys them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.both: tuple[Tensor, Tensor] | None = None
+
+    def train(self, mode: bool = True) -> "Fused":
+        super().train(mode)
+        summed = (self.one.weight + self.two.weight).detach(), (self.one.bias + self.two.bias).detach()
+        self.both = None if mode else summed
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, *self.both) if self.both else self.one(x) + self.two(x)
+
+
+def test_weights_that_a_mode_fuses_are_refused_by_name() -> None:
+    net = nn.Sequential(nn.Linear(3, 4), Fused()).eval()
+    with pytest.raises(NotDescribable, match=r"computes tensors from parameters at `1`, a Fused\. Fuse them for good"):
+        architecture(net, torch.randn(2, 3))
+
+
+def test_a_train_that_holds_norms_still_is_no_fusing() -> None:
+    class Still(nn.Sequential):
+        def train(self, mode: bool = True) -> "Still":
+            super().train(mode)
+            self[1].train(False)
+            return self
+
+    with pytest.raises(NotDescribable, match="outputs of its program"):
+        architecture(Still(nn.Linear(3, 4), nn.BatchNorm1d(4)).eval(), torch.randn(2, 3))

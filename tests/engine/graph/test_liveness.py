@@ -17,6 +17,7 @@ from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.spaces import Slice, Space
 from winnow.engine.graph.trace import trace
+from winnow.engine.pruning import compact
 from winnow.engine.sparsity.groups import banks, coupled_groups, input_groups, output_groups
 
 SIZES_IN_CODE = ("splits", "input side")  # their compaction needs the program rewritten, not only the weights
@@ -244,3 +245,28 @@ def test_memory_written_in_place_is_no_longer_known():
         net.first.bias.zero_()
     removable = trace(net, torch.randn(1, 3, 4, 4)).channels().set_index(["space", "channel"]).removable
     assert not any(removable[name, 0] for name, _ in removable.index if name.startswith("first"))
+
+
+class TwoProducts(nn.Module):
+    """A tensor that is an operand of two products, each of which looks at it along other axes, and of a norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.norm, self.last = nn.Linear(5, 8), nn.Linear(5, 8), nn.LayerNorm(8), nn.Linear(8, 2)
+        self.register_buffer("bank", torch.randn(8, 6))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        a, b = torch.relu(self.a(x)), torch.relu(self.b(x))
+        alike = torch.einsum("nc,nc->n", a, b)
+        return alike, a @ self.bank, a.t() @ b, a @ a.t(), b @ a.t(), self.last(self.norm(b))
+
+
+def test_a_tensor_is_seen_by_each_product_in_its_own_way():
+    torch.manual_seed(0)
+    net, x = TwoProducts().eval(), torch.randn(3, 5)
+    assert Liveness(trace(net, x), ["0"]).kept.any()
+    with torch.no_grad():
+        net.a.weight[::2], net.a.bias[::2] = 0, 0
+    found = compact(net, x).model
+    for one, two in zip(found(x), net(x), strict=True):
+        torch.testing.assert_close(one, two)

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from tests.engine.pruning.test_compact import silenced
 from winnow.engine.graph.calls import Call
+from winnow.engine.graph.trace import trace
 from winnow.engine.measure.counts import cost, layer_macs, macs, parameters, sparsity_table, weight_macs
 from winnow.engine.pruning import compact
 from winnow.engine.sparsity.counts import Counts
@@ -86,8 +87,16 @@ def test_a_computed_weight_counts_for_what_it_is_computed_from():
     assert found == {"parametrizations.weight.original0": 0, "parametrizations.weight.original1": 4 * 27 * 36}
 
 
+class Distances(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cdist(x, self.weight)
+
+
 def test_an_operation_without_a_formula_is_no_zero():
-    found = weight_macs(nn.Bilinear(3, 4, 5), (torch.randn(2, 3), torch.randn(2, 4)))
+    found = weight_macs(Distances(), torch.randn(2, 3))
     assert np.isnan(found["weight"])
 
 
@@ -117,3 +126,80 @@ def test_macs_go_by_the_names_inside_a_wrapper_and_shards_are_refused(tmp_path: 
                     count(sharded, x)
     finally:
         torch.distributed.destroy_process_group()
+
+
+class Whole(nn.Module):
+    """Three layers, of which the middle one is of a kind that nothing of can go."""
+
+    def __init__(self, middle: nn.Module) -> None:
+        super().__init__()
+        self.first, self.middle, self.last = nn.Linear(5, 6), middle, nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.relu(self.middle(torch.relu(self.first(x)))))
+
+
+class Scaled(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, 0.5 * self.weight, self.bias)
+
+
+class Low(nn.Linear):
+    """A weight and a product of two matrices that is added to it at each pass."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.up, self.down = nn.Parameter(torch.randn(outputs, 2)), nn.Parameter(torch.randn(2, inputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight + self.up @ self.down, self.bias)
+
+
+class Pairs(nn.Bilinear):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x, x)
+
+
+class Bank(nn.Linear):
+    """Several weights in one, mixed for each image."""
+
+    def __init__(self) -> None:
+        super().__init__(6, 3)
+        self.bank = nn.Parameter(torch.randn(3, 8, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed = torch.einsum("bk,koi->boi", super().forward(x).softmax(-1), self.bank)
+        return torch.einsum("boi,bi->bo", mixed, x)
+
+
+@pytest.mark.parametrize(
+    ("middle", "expected"),
+    [
+        (lambda: Scaled(6, 8), 48),
+        (lambda: Low(6, 8), 48 + 8 * 2 * 6 / 3),
+        (lambda: Pairs(6, 6, 8), 8 * 6 * 6),
+        (lambda: weight_norm(nn.Linear(6, 8)), 48),
+        (lambda: spectral_norm(nn.Linear(6, 8)), 48 + 8 * 6 / 3 + 8 / 3),
+        (Bank, 6 * 3 + 3 * 8 * 6),
+    ],
+    ids=["scaled", "low rank", "bilinear", "weight norm", "spectral norm", "bank"],
+)
+def test_layers_that_stay_whole_count_in_what_can_be_saved(middle, expected: float):
+    torch.manual_seed(0)
+    net, x = Whole(middle()).eval(), torch.randn(3, 5)
+    counted = sum(layer_macs(net, x).values())
+    assert counted == pytest.approx(5 * 6 + expected + 8 * 2)
+    assert trace(net, x).savings().macs.iloc[-1] == pytest.approx(counted)
+
+
+def test_the_number_of_images_is_the_same_to_all_counts():
+    class Bags(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bags, self.last = nn.EmbeddingBag(20, 8), nn.Linear(8, 2)
+
+        def forward(self, words: Tensor, starts: Tensor) -> Tensor:
+            return self.last(self.bags(words, starts))
+
+    net, call = Bags().eval(), (torch.randint(0, 20, (9,)), torch.tensor([0, 3, 7]))
+    assert trace(net, call).savings().macs.iloc[-1] == pytest.approx(sum(layer_macs(net, call).values()))

@@ -1,7 +1,9 @@
 """The smaller model is a module like any other: it trains, is copied and exported, and follows its mode."""
 
 import copy
+import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from tests.engine.graph.zoo import Program, conv
 from tests.engine.pruning.test_compact import silenced
 from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.measure.counts import cost
 from winnow.engine.pruning import NotExact, compact
 from winnow.engine.pruning.masking import silence
 
@@ -203,5 +206,88 @@ def test_a_model_that_keeps_a_result_is_copied_or_refused_by_name():
     assert torch.equal(compact(net, words).model(words), net(words))
     assert torch.equal(silence(net, [])(words), net(words))
     assert net.kept is kept
+    listed = Keeping([kept]).eval()
+    assert torch.equal(compact(listed, words).model(words), listed(words))
     with pytest.raises(NotTraceable, match=r"got `kept`, which cannot be copied \(.*drop it before"):
-        compact(Keeping([kept]), words)
+        compact(Keeping(threading.Lock()), words)
+
+
+class Decaying(nn.Module):
+    """Writes into its weight on each pass, before it finds that an input has another length than it takes."""
+
+    def __init__(self, write: Callable[[nn.Parameter], object]) -> None:
+        super().__init__()
+        self.a, self.b, self.c, self.write = nn.Linear(4, 8), nn.Linear(8, 6), nn.Linear(6, 2), write
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.write(self.b.weight)
+        return self.c(F.relu(self.b(F.relu(self.a(x)))))
+
+
+def decayed(weight: nn.Parameter) -> None:
+    weight.data -= 0.1 * weight.data
+
+
+def through_numpy(weight: nn.Parameter) -> None:
+    weight.detach().numpy()[...] *= 0.9
+
+
+def into_another(weight: nn.Parameter) -> None:
+    weight.data = weight.data * 0.9
+
+
+def at_a_place(weight: nn.Parameter) -> None:
+    weight.data.view(-1)[:3].mul_(0.9)
+
+
+@pytest.mark.parametrize("write", [decayed, through_numpy, into_another, at_a_place])
+def test_what_is_written_in_a_pass_is_compared_and_taken_back(write: Callable[[nn.Parameter], object]) -> None:
+    torch.manual_seed(0)
+    net, x = Decaying(write).eval(), torch.randn(3, 4)
+    with torch.no_grad():
+        net.b.weight[::2], net.b.bias[::2] = 0, 0
+    before, place = net.b.weight.detach().clone(), net.b.weight.data_ptr()
+    small = compact(net, x).model
+    if write is not through_numpy:  # of which torch tells nothing where no function of it is watched
+        assert cost(net, x).macs.iloc[-1] > 0
+    assert torch.equal(net.b.weight, before)
+    assert net.b.weight.data_ptr() == place
+    for _ in range(3):
+        torch.testing.assert_close(small(x), net(x))
+
+
+class Merging(nn.Linear):
+    """An adapter as in loralib: its `train` takes the product of two matrices into the weight, and out again."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.up, self.down = nn.Parameter(torch.randn(outputs, 2)), nn.Parameter(torch.randn(2, inputs))
+        self.merged = False
+
+    def train(self, mode: bool = True) -> "Merging":
+        super().train(mode)
+        if mode is self.merged:
+            self.weight.data += (-1 if mode else 1) * self.up @ self.down
+            self.merged = not mode
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = F.linear(x, self.weight, self.bias)
+        return found if self.merged else found + x @ self.down.T @ self.up.T
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_weights_that_a_mode_merges_are_as_they_were(training: bool) -> None:
+    torch.manual_seed(0)
+    net, x = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), Merging(8, 8), nn.ReLU(), nn.Linear(8, 2)), torch.randn(3, 5)
+    with torch.no_grad():
+        net[0].weight[::2], net[0].bias[::2] = 0, 0
+    net.train(training)
+    before, expected = {name: value.clone() for name, value in net.state_dict().items()}, net(x)
+    found = compact(net, x)
+    cost(net, x)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert net[2].merged is not training
+    assert found.model[2].down.shape == (2, 4)
+    for mode in (training, not training):
+        torch.testing.assert_close(found.model.train(mode)(x), expected)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from winnow.engine.graph.calls import Call
 from winnow.engine.graph.trace import trace
 from winnow.engine.pruning import NotExact, compact
-from winnow.engine.pruning.proof import Pair, proved
+from winnow.engine.pruning.proof import FLOAT64, Pair, proved
 from winnow.engine.pruning.trials import few_trials, trials
 
 
@@ -103,3 +103,28 @@ def test_rounding_inside_is_said() -> None:
     found = proved(Pair(net, other), few_trials(net, [Call((torch.randn(64, 4, dtype=torch.float64),))]))
     assert found.double.relative <= 1e-10
     assert "rounding inside" in found.open
+
+
+class Spectral(nn.Module):
+    """A layer of the frequencies of a signal, with complex weights, as in a Fourier neural operator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv1d(2, 6, 1), nn.Conv1d(8, 2, 1)
+        self.weight = nn.Parameter(torch.randn(6, 8, 3, dtype=torch.complex64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = torch.fft.rfft(torch.relu(self.first(x)))
+        made = torch.zeros(len(x), 8, found.shape[-1], dtype=torch.cfloat)
+        made[..., :3] = torch.einsum("bik,iok->bok", found[..., :3], self.weight)
+        return self.last(torch.relu(torch.fft.irfft(made, n=x.shape[-1])))
+
+
+def test_complex_weights_are_compared_in_the_precision_of_the_others():
+    torch.manual_seed(0)
+    net, x = Spectral().eval(), torch.randn(2, 2, 10)
+    with torch.no_grad():
+        net.last.weight[:, ::2] = 0
+    found = compact(net, x)
+    assert found.certificate.relative_error_float64 < FLOAT64
+    torch.testing.assert_close(found.model(x), net(x))

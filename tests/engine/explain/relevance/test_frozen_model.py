@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.explain.relevance.frozen_model import FEW, frozen_model, plain_weight, read_inputs
+from winnow.engine.explain.relevance.refusals import NotAttributableError
+from winnow.engine.explain.relevance.relevance import relevance
 
 DEAD = [1, 3, 4, 6]
 IMAGES, ROWS, SIGNALS = (3, 8, 9, 9), (3, 5, 8), (3, 8, 20)
@@ -107,3 +109,66 @@ def test_plain_weight():
     assert plain_weight(normed) is None
     plain.forward = own.forward
     assert plain_weight(plain) is None
+
+
+class Counting(nn.Module):
+    """Writes into a buffer and a list on each pass, in both modes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Linear(4, 6)
+        self.heads = nn.ModuleList([nn.Linear(6, 1), nn.Linear(6, 1)])
+        self.register_buffer("center", torch.zeros(6))
+        self.kept: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        found = torch.relu(self.trunk(x))
+        self.center = 0.9 * self.center + 0.1 * found.detach().mean(0)
+        self.kept.append(found.detach())
+        return {name: head(found - self.center) for name, head in zip("ab", self.heads, strict=True)}
+
+
+class Routed(nn.Module):
+    """Sends six images of a batch to an expert."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.expert, self.last = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        found = torch.relu(self.stem(x))
+        made = torch.cat([self.expert(found[:6]), found[6:]])
+        return dict(zip("ab", self.last(torch.relu(made)).split(1, 1), strict=True))
+
+
+def test_what_passes_store_is_taken_back():
+    torch.manual_seed(0)
+    net, x = Counting().eval(), torch.randn(5, 4)
+    before = net.center.clone()
+    with pytest.warns(UserWarning, match="put it into an nn.Sequential"):
+        found = relevance(net, [(x, {name: torch.zeros(5, 1) for name in "ab"})])
+    assert found.groupby(["task", "layer"]).size().tolist() == [4, 4]
+    assert found["relevance"].notna().all()
+    assert torch.equal(net.center, before)
+    assert not net.kept
+
+
+def test_a_layer_that_sees_some_images_is_named():
+    torch.manual_seed(0)
+    net, x = Routed().eval(), torch.randn(9, 4)
+    with pytest.raises(NotAttributableError, match=r"every image goes through, got `expert`, which saw 6 of 9"):
+        relevance(net, [(x, {name: torch.zeros(9, 1) for name in "ab"})])
+
+
+def test_an_output_that_no_layer_makes_relies_on_none():
+    class Given(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.trunk = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"a": self.trunk(x), "b": x}
+
+    net, x = Given().eval(), torch.randn(5, 4)
+    found = relevance(net, [(x, {"a": torch.zeros(5, 2), "b": torch.zeros(5, 4)})])
+    assert (found["relevance"] == 0).groupby(found["task"]).all().to_dict() == {"a": False, "b": True}

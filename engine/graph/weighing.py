@@ -22,11 +22,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from winnow.engine.graph.calls import calls, run
+from winnow.engine.graph.calls import calls, length_of, run
 from winnow.engine.graph.containers import flatten
-from winnow.engine.graph.examples import images
 from winnow.engine.graph.modes import evaluating, modules_called
-from winnow.engine.graph.preserving import preserved
+from winnow.engine.graph.preserving import Writes, preserved
 from winnow.engine.graph.recurrent import RECURRENT
 from winnow.engine.graph.wrappers import unwrapped
 
@@ -40,6 +39,9 @@ FREE = (  # the starts of names of operations whose multiplications are not coun
 )  # fmt: skip
 
 
+VECTORS = (torch.ops.aten.dot, torch.ops.aten.vdot, torch.ops.aten.mv, torch.ops.aten.addmv)
+
+
 class _Weighing(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leaves it untyped
     """Counts every operation that runs, for the parameter that it multiplies with."""
 
@@ -49,6 +51,7 @@ class _Weighing(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch lea
         self.by_weight = {name: 0.0 for name, parameter in model.named_parameters() if parameter.dim() > 1}
         self._sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
         self._made_of = {_memory(parameter): name for name, parameter in model.named_parameters()}
+        self._constants = {_memory(buffer) for buffer in model.buffers()}
         self._held: list[Tensor] = []  # so that no memory is used again for something else
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -62,12 +65,15 @@ class _Weighing(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch lea
         result = func(*args, **kwargs)
         given = [leaf for _, leaf in flatten((args, kwargs))]
         weights = [self._made_of[_memory(tensor)] for tensor in given if _memory(tensor) in self._made_of]
+        constant = sum(_memory(own) in self._constants and _memory(own) not in self._made_of for own in given)
+        alone = bool(weights) and len(weights) + constant == len(given)
         if formula is not None:
             self._count(formula(*args, **kwargs, out_val=result) / 2, weights)
-        elif weights and len(weights) == len(given):
-            self._computed(result, weights)
-        elif weights and not _free(func):
+        elif (plain := _counted(func, given)) is not None:
+            self._count(plain, weights)
+        elif weights and not alone and not _free(func):
             self._count(math.nan, weights)
+        self._followed(result, weights if alone else [], constants=len(given) > 0 and constant == len(given))
         return result
 
     def _count(self, macs: float, weights: list[str]) -> None:
@@ -76,12 +82,21 @@ class _Weighing(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch lea
         if matrices:
             self.by_weight[max(matrices, key=self._sizes.__getitem__)] += macs
 
-    def _computed(self, result: Any, weights: list[str]) -> None:
-        """Remember that a tensor is made of weights alone."""
-        for _, tensor in flatten((result,)):
-            if _memory(tensor) not in self._made_of:
-                self._made_of[_memory(tensor)] = max(weights, key=self._sizes.__getitem__)
-                self._held.append(tensor)
+    def _followed(self, result: Any, weights: list[str], constants: bool) -> None:
+        """Remember that a tensor is made of weights alone, or of constants alone."""
+        made = [own for _, own in flatten((result,)) if _memory(own) not in self._made_of]
+        if weights:
+            self._made_of |= dict.fromkeys(map(_memory, made), max(weights, key=self._sizes.__getitem__))
+        elif constants:
+            self._constants |= set(map(_memory, made))
+        self._held += made if weights or constants else []
+
+
+def _counted(func: Any, given: list[Tensor]) -> float | None:
+    """Return the MACs of an operation of which torch has no formula, None where they are not known."""
+    if func._overloadpacket is torch.ops.aten._trilinear:
+        return float(len(given[0]) * given[1].numel())  # each image with each entry
+    return float(max(own.numel() for own in given)) if func._overloadpacket in VECTORS else None
 
 
 def weigh(model: nn.Module, example_inputs: Any) -> tuple[float, dict[str, float]]:
@@ -99,9 +114,13 @@ def weigh(model: nn.Module, example_inputs: Any) -> tuple[float, dict[str, float
     model, _ = unwrapped(model)
     call = calls(model, example_inputs)[0]
     recurrent = any(isinstance(module, RECURRENT) for module in model.modules())
-    with preserved(model), evaluating(model), torch.no_grad(), _plain_kernels(recurrent), _Weighing(model) as found:
+    with contextlib.ExitStack() as stack:
+        state = stack.enter_context(preserved(model))
+        for context in (evaluating(model), torch.no_grad(), _plain_kernels(recurrent), Writes(state)):
+            stack.enter_context(context)
+        found = stack.enter_context(_Weighing(model))
         run(model, call)
-    count = images(call)
+    count = max(length_of(call), 1)
     return found.total / count, {name: macs / count for name, macs in found.by_weight.items()}
 
 
