@@ -20,6 +20,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import deterministic
 
+_filling: Any = deterministic  # a module with a property, of which its type knows nothing
+
 from winnow.engine.graph.preserving import is_lazy, pointer
 
 
@@ -160,12 +162,17 @@ def modules_called() -> Iterator[None]:
 @contextmanager
 def memory_unfilled() -> Iterator[None]:
     """Let torch hand out memory as it finds it, also where it computes by deterministic algorithms."""
-    before = deterministic.fill_uninitialized_memory
-    deterministic.fill_uninitialized_memory = False
+    before = _filling.fill_uninitialized_memory
+    fill_memory(False)
     try:
         yield
     finally:
-        deterministic.fill_uninitialized_memory = before
+        fill_memory(before)
+
+
+def fill_memory(wanted: bool) -> None:
+    """Let deterministic algorithms fill new memory with NaN first, or not, for good."""
+    _filling.fill_uninitialized_memory = wanted
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils import deterministic
 
 from winnow.data.disk.cache import cached
 from winnow.data.disk.records import OnDisk
@@ -16,6 +15,7 @@ from winnow.data.joined import Joined, JoinedData, each_source
 from winnow.data.recorded import RecordedData
 from winnow.data.sample import Dataset, Field, Sample, Split, Wrapped
 from winnow.data.stacking import Progress, Stacked, require_whole, stack
+from winnow.engine.graph.modes import fill_memory
 from winnow.engine.jobs.sample import read_sample
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.train import TrainSpec
@@ -51,7 +51,7 @@ def compute_alike() -> None:
     `torch.use_deterministic_algorithms` does the same, and imports torch's compiler, which takes more than a second.
     """
     torch.set_deterministic_debug_mode("warn")
-    deterministic.fill_uninitialized_memory = True
+    fill_memory(True)
 
 
 def memory_as_it_is() -> None:
@@ -60,7 +60,7 @@ def memory_as_it_is() -> None:
     With deterministic algorithms, torch fills all memory with NaN first, a fifth of the time of a pass. What a network
     reads before it is written was NaN in the first pass, which is refused; no other pass needs to be filled.
     """
-    deterministic.fill_uninitialized_memory = False
+    fill_memory(False)
 
 
 def fields(spec: TrainSpec) -> Mapping[str, Field]:
