@@ -20,9 +20,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import deterministic
 
-_filling: Any = deterministic  # a module with a property, of which its type knows nothing
-
 from winnow.engine.graph.preserving import is_lazy, pointer
+
+_filling: Any = deterministic  # a module with a property, of which its type knows nothing
 
 
 @contextmanager
