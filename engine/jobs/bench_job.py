@@ -19,6 +19,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from winnow.data.recorded import RecordedData
 from winnow.engine.export import load_model
 from winnow.engine.jobs.prune_report import first_images
 from winnow.engine.jobs.restore import Restored, restored_network
@@ -37,6 +38,7 @@ from winnow.engine.specs.prune import PruneSpec
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.evaluate import metrics_table, validated
 
+NO_TRAINING_IMAGES = "a recorded run holds no training images, on which the ranges of int8 are measured"
 OTHER_CHANNELS = "the run has other channels than when it was pruned: prune it again"
 
 
@@ -98,14 +100,19 @@ def _measured(run: Run, spec: BenchSpec, pruning: DerivedJob, writer: ResultWrit
     compact = load_model(pruning.path / "model").eval()
     masked = _masked(restored.net, example, pruning)
     models = {DENSE: restored.net} | ({} if masked is None else {MASKED: masked}) | {COMPACT: compact}
-    calibration = _calibration(run, restored, spec, device) if "int8" in spec.forms else []
-    settings = BenchSettings(spec.forms, spec.batches, spec.threads, spec.rounds)
+    forms = tuple(form for form in spec.forms if form != "int8" or not isinstance(run.spec.data, RecordedData))
+    if not forms:
+        raise ValueError(f"`forms` must hold another one than int8 for this run, got int8 alone: {NO_TRAINING_IMAGES}.")
+    calibration = _calibration(run, restored, spec, device) if "int8" in forms else []
+    settings = BenchSettings(forms, spec.batches, spec.threads, spec.rounds)
     judged = _Judged(run, restored, pruning)
-    judge = judged if "int8" in spec.forms and not usable_forms()["int8"] else None
+    judge = judged if "int8" in forms and not usable_forms()["int8"] else None
     tables = bench(models, example, settings, calibration=calibration, judge=judge, progress=tell)
-    if masked is None:
-        missing = pd.DataFrame([[MASKED, "", OTHER_CHANNELS]], columns=tables["left_out"].columns)
-        tables["left_out"] = pd.concat([tables["left_out"], missing], ignore_index=True)
+    missing = [[MASKED, "", OTHER_CHANNELS]] if masked is None else []
+    missing += [["", form, NO_TRAINING_IMAGES] for form in spec.forms if form not in forms]
+    if missing:
+        more = pd.DataFrame(missing, columns=tables["left_out"].columns)
+        tables["left_out"] = pd.concat([tables["left_out"], more], ignore_index=True)
     for name, frame in tables.items():
         writer.table(name, frame)
     writer.table("best", best_forms(tables["speeds"]))

@@ -105,6 +105,17 @@ def test_it_is_pruned_and_explained_without_the_users_data(mine: tuple[Run, Net,
         derived(run, kind="prune", threads=1, refit_epochs=1, onnx=False)
 
 
+def test_it_is_timed_without_the_form_that_needs_training_images(mine: tuple[Run, Net, Proximal]) -> None:
+    run, _, _ = mine
+    pruning = derived(run, kind="prune", threads=1, rounds=3, onnx=False, batches=[1])
+    work = derived(run, kind="bench", pruning=pruning.id, forms=["eager", "int8"], batches=[1], threads=[1], rounds=3)
+    left_out = work.table("left_out").set_index("form")["reason"]
+    assert left_out["int8"] == "a recorded run holds no training images, on which the ranges of int8 are measured"
+    assert set(work.table("speeds")["form"]) == {"eager"}
+    with pytest.raises(ValueError, match="`forms` must hold another one than int8 for this run"):
+        derived(run, kind="bench", pruning=pruning.id, forms=["int8"])
+
+
 def test_without_tasks_and_loader_what_needs_them_says_so(tmp_path: Path) -> None:
     run, _, _ = own_loop(tmp_path, 1, tasks=None, loader=None, batch_size=None)
     assert run.spec.data.fields["side"].kind == "unspecified"
