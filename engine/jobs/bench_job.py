@@ -100,9 +100,7 @@ def _measured(run: Run, spec: BenchSpec, pruning: DerivedJob, writer: ResultWrit
     compact = load_model(pruning.path / "model").eval()
     masked = _masked(restored.net, example, pruning)
     models = {DENSE: restored.net} | ({} if masked is None else {MASKED: masked}) | {COMPACT: compact}
-    forms = tuple(form for form in spec.forms if form != "int8" or not isinstance(run.spec.data, RecordedData))
-    if not forms:
-        raise ValueError(f"`forms` must hold another one than int8 for this run, got int8 alone: {NO_TRAINING_IMAGES}.")
+    forms = _forms(run, spec)
     calibration = _calibration(run, restored, spec, device) if "int8" in forms else []
     settings = BenchSettings(forms, spec.batches, spec.threads, spec.rounds)
     judged = _Judged(run, restored, pruning)
@@ -110,9 +108,8 @@ def _measured(run: Run, spec: BenchSpec, pruning: DerivedJob, writer: ResultWrit
     tables = bench(models, example, settings, calibration=calibration, judge=judge, progress=tell)
     missing = [[MASKED, "", OTHER_CHANNELS]] if masked is None else []
     missing += [["", form, NO_TRAINING_IMAGES] for form in spec.forms if form not in forms]
-    if missing:
-        more = pd.DataFrame(missing, columns=tables["left_out"].columns)
-        tables["left_out"] = pd.concat([tables["left_out"], more], ignore_index=True)
+    more = pd.DataFrame(missing, columns=tables["left_out"].columns)
+    tables["left_out"] = pd.concat([tables["left_out"], more], ignore_index=True) if missing else tables["left_out"]
     for name, frame in tables.items():
         writer.table(name, frame)
     writer.table("best", best_forms(tables["speeds"]))
@@ -121,6 +118,14 @@ def _measured(run: Run, spec: BenchSpec, pruning: DerivedJob, writer: ResultWrit
     writer.conclude(sentence)
     if judge is not None:
         writer.table("metrics", pd.concat(judged.found, ignore_index=True))
+
+
+def _forms(run: Run, spec: BenchSpec) -> tuple[Any, ...]:
+    """Return the forms that can be timed: int8 needs training images."""
+    forms = tuple(form for form in spec.forms if form != "int8" or not isinstance(run.spec.data, RecordedData))
+    if not forms:
+        raise ValueError(f"`forms` must hold another one than int8 for this run, got int8 alone: {NO_TRAINING_IMAGES}.")
+    return forms
 
 
 def _masked(net: nn.Module, example: torch.Tensor, pruning: DerivedJob) -> nn.Module | None:
