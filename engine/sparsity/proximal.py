@@ -198,8 +198,8 @@ class Proximal(Wrapping):
     def _choose(self) -> None:
         """Let a trimmed penalty choose the groups that it acts on, by the norms of now."""
         if isinstance(self.penalty, TrimmedGroupLasso) and self.support is None:
-            gone = sum(bank.count for bank in self.dense_banks) - sum(bank.count for bank in self.banks)
-            self.penalty.choose(self.banks, self.norms, gone)
+            dense, left = (sum(bank.count for bank in own if bank.moves) for own in (self.dense_banks, self.banks))
+            self.penalty.choose(self.banks, self.norms, dense - left)
 
     def freeze(self, support: Sequence[Tensor] | None = None) -> None:
         """From now on keep the dead groups at zero and leave the others free of the penalty: a refit of the support.
