@@ -66,7 +66,7 @@ class TrimmedGroupLasso(GroupLasso):
         weak = torch.zeros_like(scores, dtype=torch.bool)
         weak[scores.argsort(stable=True)[:count]] = True
         weak &= scores < KEPT_BY_FLOOR  # NaN is none of them
-        for bank, own in zip(banks, weak.split([bank.channels for bank in banks]), strict=True):
+        for bank, own in zip(banks, torch.split(weak, [bank.channels for bank in banks]), strict=True):
             bank.free = ~own.to(bank.present.device)
 
     def firmness(self, bank: Bank, gradients: Sequence[Tensor]) -> Tensor:
