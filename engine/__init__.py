@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from winnow.engine.sparsity.penalties import L1, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
     from winnow.engine.sparsity.proximal import Kept, Proximal
     from winnow.engine.sparsity.strength import Scheduled, Targeted, strength_max
-    from winnow.engine.sparsity.trimming import TrimmedGroupLasso
 
 __all__ = [
     "L1",
@@ -88,7 +87,6 @@ __all__ = [
     "SparseGroupLasso",
     "Targeted",
     "Timing",
-    "TrimmedGroupLasso",
     "banks",
     "bench",
     "circuit_agreement",
@@ -163,7 +161,6 @@ _HOMES = MappingProxyType(
         "sparsity.penalties": "GroupLasso GroupMCP L1 Penalty SparseGroupLasso",
         "sparsity.proximal": "Kept Proximal",
         "sparsity.strength": "Scheduled Targeted strength_max",
-        "sparsity.trimming": "TrimmedGroupLasso",
     }
 )
 

@@ -57,9 +57,6 @@ SOURCES = {
                "predictors", "Statistics and Computing 25", 2015),
         Paper("tibshirani1996regression", "Tibshirani, Robert", "Regression Shrinkage and Selection via the Lasso",
                "Journal of the Royal Statistical Society B 58(1)", 1996),
-        Paper("yun2019trimming", "Yun, Jihun and Zheng, Peng and Yang, Eunho and Lozano, Aur{\\'e}lie and Aravkin, "
-               "Aleksandr", "Trimming the $\\ell_1$ Regularizer: Statistical Analysis, Optimization, and Applications "
-               "to Deep Learning", "ICML", 2019, "1805.07495"),
         Paper("fang2023depgraph", "Fang, Gongfan and Ma, Xinyin and Song, Mingli and Mi, Michael Bi and Wang, Xinchao",
                "DepGraph: Towards Any Structural Pruning", "CVPR", 2023, "2301.12900"),
         Paper("xin2022current",
@@ -125,7 +122,6 @@ TAILORING = ("upadhyay2024giving",)
 CHECKS = ("adebayo2018sanity", "samek2017evaluating")
 PENALTIES = {
     "group_lasso": "yuan2006model",
-    "trimmed_group_lasso": "yun2019trimming",
     "sparse_group_lasso": "simon2013sparse",
     "group_mcp": "breheny2015group",
     "l1": "tibshirani1996regression",

@@ -22,9 +22,9 @@ from winnow.engine.jobs.restore import restored_network
 from winnow.engine.pruning.scores import lamp
 from winnow.engine.runs.digests import manifests, verified
 from winnow.engine.runs.run import Run, run_below
-from winnow.engine.sparsity.counts import best_support, living, with_floor
+from winnow.engine.sparsity.counts import living
 from winnow.engine.sparsity.groups import Bank, banks
-from winnow.engine.sparsity.strength import Targeted, strength_max
+from winnow.engine.sparsity.strength import Targeted, best_support, strength_max, with_floor
 from winnow.engine.specs.penalty import MOST_STRENGTH
 from winnow.engine.specs.train import TrainSpec
 from winnow.engine.specs.warm_start import Source, StartSpec

@@ -19,7 +19,6 @@ from winnow.engine.sparsity.groups import Axis, Bank
 Of = Literal["group", "parameter", "mac"]
 TargetOf = Literal["group", "parameter", "mac", "latency", "memory"]
 Saved = Callable[[Sequence[Tensor]], float]
-KEPT_BY_FLOOR = 1e6  # above every score
 
 
 class Counts:
@@ -153,37 +152,3 @@ def share_alive(banks: Sequence[Bank], norms: Sequence[Tensor]) -> float:
 def strongest(bank: Bank, scores: Tensor) -> Tensor:
     """Return the places of the `bank.floor` groups with the highest scores."""
     return torch.topk(scores.masked_fill(~bank.present, -torch.inf), bank.floor).indices
-
-
-def best_support(scores: Sequence[Tensor], zero: Callable[[list[Tensor]], float], percent: float) -> list[Tensor]:
-    """Return which groups may live, (channels,) per bank: those of the highest scores, `percent` [%] being zero.
-
-    `zero` returns the share [%] that is zero when these alone live. A score of KEPT_BY_FLOOR or more lives in any case.
-    """
-    ranked = torch.cat(list(scores)).sort(descending=True).values
-    low, high = 0, len(ranked)  # the fewest groups kept that do not exceed `percent`
-    while low < high:
-        middle = (low + high) // 2
-        if zero(_above(scores, ranked, middle)) > percent:
-            low = middle + 1
-        else:
-            high = middle
-    near = [_above(scores, ranked, kept) for kept in (max(low - 1, 0), low)]
-    return min(near, key=lambda alive: abs(zero(alive) - percent))
-
-
-def with_floor(bank: Bank, scores: Tensor) -> Tensor:
-    """Return a bank's scores, those of its floor and of channels that are no groups above all others.
-
-    Where nothing of the bank can move, all are.
-    """
-    if not bank.moves:
-        return torch.full_like(scores, KEPT_BY_FLOOR)
-    scores = scores.index_add(0, strongest(bank, scores), torch.full((bank.floor,), KEPT_BY_FLOOR).to(scores))
-    return scores.masked_fill(~bank.present, KEPT_BY_FLOOR)
-
-
-def _above(scores: Sequence[Tensor], ranked: Tensor, kept: int) -> list[Tensor]:
-    """Return which groups live when the `kept` highest do, and the floor."""
-    least = float(ranked[kept - 1]) if kept else float("inf")
-    return [(own >= least) | (own >= KEPT_BY_FLOOR) for own in scores]

@@ -1,4 +1,4 @@
-"""Running means: Adam's moments of the penalised weights, what an optimiser remembers of the gradient, and the drift.
+"""Adam's moments of the penalised weights, and what an optimiser remembers of the gradient.
 
 Moments are those of torch, under torch's names, in float32 for parameters of half precision: in float16, the square of
 a gradient below 2e-4 is 0. The count of steps is on the CPU, where reading it waits for nothing, but for `capturable`.
@@ -17,7 +17,6 @@ from winnow.engine.sparsity.thresholds import gradient
 
 Settings = dict[str, Any]
 Homes = Mapping[Tensor, Settings]
-DRIFT = 0.05  # weight of the newest step in the mean change of the norms
 
 
 def homes(optimizer: Optimizer) -> Homes:
@@ -107,11 +106,3 @@ def risen(state: Mapping[str, Tensor], settings: Settings, place: int) -> Any:
     """Return 1 − βᵗ, how far a moment has risen from its start at 0: a number, or a tensor beside the parameter."""
     beta, step = float(settings["betas"][place]), state["step"]
     return 1 - beta ** (step if step.device.type != "cpu" else float(step))
-
-
-def drifted(drift: Sequence[Tensor], before: Sequence[Tensor], norms: Sequence[Tensor]) -> list[Tensor]:
-    """Return the mean change of the norms in a step, (channels,) per bank, with the newest change taken in."""
-    if len({(own.device, own.dtype) for own in norms}) > 1:
-        return [mean.lerp(new - old, DRIFT) for mean, old, new in zip(drift, before, norms, strict=True)]
-    whole = torch.cat(list(drift)).lerp_(torch.cat(list(norms)) - torch.cat(list(before)), DRIFT)
-    return list(torch.split(whole, [len(own) for own in norms]))

@@ -48,8 +48,9 @@ from winnow.engine.sparsity.hypergradient import ShrinkTrace
 from winnow.engine.sparsity.moments import Homes
 from winnow.engine.sparsity.penalties import Penalty
 from winnow.engine.sparsity.preconditioner import Part, Steps
-from winnow.engine.sparsity.trimming import TrimmedGroupLasso
 from winnow.engine.sparsity.wrapping import Wrapping, set_aside
+
+DRIFT = 0.05  # weight of the newest step in the mean change of the norms
 
 
 class Proximal(Wrapping):
@@ -145,7 +146,6 @@ class Proximal(Wrapping):
         with torch.enable_grad():
             loss = closure() if closure is not None else None
         known = self._look()
-        self._choose()
         ready = [any(parameter.grad is not None for parameter in own) for own in self._written]
         parts = self._smooth_step([place for place, moves in enumerate(ready) if moves], known)
         before = self.norms
@@ -155,7 +155,7 @@ class Proximal(Wrapping):
                 self.norms[place] = norms
         if self._overlap:  # a later bank has scaled what an earlier one holds
             self.norms = [bank.norms() for bank in self.banks]
-        self.drift = moments.drifted(self.drift, before, self.norms)
+        self._drift(before)
         return loss
 
     def _look(self) -> Homes:
@@ -195,11 +195,15 @@ class Proximal(Wrapping):
         part.bank.scale_(alive.to(part.bank.parts[0].present.device, part.bank.parts[0].kind_of_vectors))
         return part.bank.norms()
 
-    def _choose(self) -> None:
-        """Let a trimmed penalty choose the groups that it acts on, by the norms of now."""
-        if isinstance(self.penalty, TrimmedGroupLasso) and self.support is None:
-            dense, left = (sum(bank.count for bank in own if bank.moves) for own in (self.dense_banks, self.banks))
-            self.penalty.choose(self.banks, self.norms, dense - left)
+    def _drift(self, before: Sequence[Tensor]) -> None:
+        """Take the change of the norms into its running mean."""
+        if len({(norms.device, norms.dtype) for norms in self.norms}) > 1:
+            for drift, old, new in zip(self.drift, before, self.norms, strict=True):
+                drift.lerp_(new - old, DRIFT)
+            return
+        change = torch.cat(self.norms) - torch.cat(list(before))
+        whole = torch.cat(self.drift).lerp_(change, DRIFT)
+        self.drift = list(torch.split(whole, [bank.channels for bank in self.banks]))
 
     def freeze(self, support: Sequence[Tensor] | None = None) -> None:
         """From now on keep the dead groups at zero and leave the others free of the penalty: a refit of the support.

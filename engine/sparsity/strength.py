@@ -20,7 +20,7 @@ with the same bits.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Real
 from types import MappingProxyType
 from typing import Protocol
@@ -28,17 +28,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from winnow.engine.sparsity.counts import KEPT_BY_FLOOR, Counts, TargetOf, best_support, with_floor
+from winnow.engine.sparsity.counts import Counts, TargetOf, strongest
 from winnow.engine.sparsity.groups import Bank
 from winnow.engine.sparsity.penalties import Penalty
 from winnow.engine.sparsity.proximal import Proximal
 from winnow.engine.sparsity.thresholds import gradients
-from winnow.engine.sparsity.trimming import TrimmedGroupLasso, lamp_scores
 
 HELD = 0.85  # of the time until the refit: from here on the target no longer rises
 DECADES = 5.0  # how far λ can move over the time until the refit
 AHEAD = 0.06  # of that time: how far it looks ahead
 SATURATED = 0.1  # gap, as a share, at which λ moves as fast as it can
+KEPT_BY_FLOOR = 1e6  # above every score
 SAID_OF: Mapping[str, tuple[str, str]] = MappingProxyType(  # what a share is of, and what becomes of it
     {
         "group": ("groups", "are zero"),
@@ -122,11 +122,6 @@ class Targeted:
             raise ValueError(f"`every` must be at least 1, got {self.every}.")
         if self.of not in SAID_OF:
             raise ValueError(f"`of` must be one of {', '.join(SAID_OF)}, got {self.of!r}.")
-        if self.of in PREDICTED and isinstance(self.proximal.penalty, TrimmedGroupLasso):
-            raise ValueError(
-                f"`of` must be group, parameter or mac where the penalty is TrimmedGroupLasso, got {self.of}. Take "
-                "GroupLasso for a predicted share."
-            )
         self.percent = _percent(self.percent)
         if self.of == "mac" and (unknown := self.counts.without_macs):
             raise ValueError(
@@ -137,12 +132,11 @@ class Targeted:
 
     def before(self, step: int) -> None:
         """Move the strength by the gap to the rising target; settle and freeze the support at the refit."""
-        span = max(self.refit_from - self.warm_up, 1)
-        done = (step - self.warm_up) / span
-        self._trim(self.wanted(min(max(done, 0.0) + AHEAD, 1.0)))
         if step >= self.refit_from:
             _freeze(self.proximal, self._settled)
             return
+        span = max(self.refit_from - self.warm_up, 1)
+        done = (step - self.warm_up) / span
         if done >= 0 and (step - self.warm_up) % self.every == 0:
             ahead = min(AHEAD, 1 - done)
             gap = (self.wanted(done + ahead) - self._zero(ahead * span)) / 100
@@ -190,17 +184,6 @@ class Targeted:
         part = min(done / HELD, 1.0)
         return self.zero + (self.percent - self.zero) * part**2 * (3 - 2 * part)
 
-    def _trim(self, share: float) -> None:
-        """Let a trimmed penalty act on the weakest groups, as many as make so much [%] zero."""
-        penalty, proximal = self.proximal.penalty, self.proximal
-        if not isinstance(penalty, TrimmedGroupLasso) or proximal.support is not None:
-            return
-        if self.of != "group":
-            scores = [lamp_scores(bank, norms) for bank, norms in zip(proximal.banks, proximal.norms, strict=True)]
-            alive = best_support(scores, lambda some: self.counts.percent(self.of, proximal.whole(some)), share)
-            share = self.counts.percent("group", proximal.whole(alive))
-        proximal.penalty = replace(penalty, weakest=share)
-
     def _zero(self, steps: float) -> float:
         """Return the share [%] that will be zero after so many steps more, if the norms go on as they do."""
         surviving = [
@@ -234,6 +217,23 @@ def settled_support(proximal: Proximal, counts: Counts, of: TargetOf, percent: f
         for bank, norms, firmness in zip(proximal.banks, proximal.norms, proximal.firmness(), strict=True)
     ]
     return best_support(scores, zero, percent)
+
+
+def best_support(scores: Sequence[Tensor], zero: Callable[[list[Tensor]], float], percent: float) -> list[Tensor]:
+    """Return which groups may live, (channels,) per bank: those of the highest scores, `percent` [%] being zero.
+
+    `zero` returns the share [%] that is zero when these alone live. A score of KEPT_BY_FLOOR or more lives in any case.
+    """
+    ranked = torch.cat(list(scores)).sort(descending=True).values
+    low, high = 0, len(ranked)  # the fewest groups kept that do not exceed `percent`
+    while low < high:
+        middle = (low + high) // 2
+        if zero(_above(scores, ranked, middle)) > percent:
+            low = middle + 1
+        else:
+            high = middle
+    near = [_above(scores, ranked, kept) for kept in (max(low - 1, 0), low)]
+    return min(near, key=lambda alive: abs(zero(alive) - percent))
 
 
 def strength_max(banks: Sequence[Bank], penalty: Penalty) -> float:
@@ -270,3 +270,20 @@ def _scores(bank: Bank, norms: Tensor, firmness: Tensor) -> Tensor:
     largest = norms.max()
     relative = norms / largest.masked_fill(largest == 0, 1)
     return with_floor(bank, torch.where(norms != 0, 1 + relative, firmness / (1 + firmness)))
+
+
+def with_floor(bank: Bank, scores: Tensor) -> Tensor:
+    """Return a bank's scores, those of its floor and of channels that are no groups above all others.
+
+    Where nothing of the bank can move, all are.
+    """
+    if not bank.moves:
+        return torch.full_like(scores, KEPT_BY_FLOOR)
+    scores = scores.index_add(0, strongest(bank, scores), torch.full((bank.floor,), KEPT_BY_FLOOR).to(scores))
+    return scores.masked_fill(~bank.present, KEPT_BY_FLOOR)
+
+
+def _above(scores: Sequence[Tensor], ranked: Tensor, kept: int) -> list[Tensor]:
+    """Return which groups live when the `kept` highest do, and the floor."""
+    least = float(ranked[kept - 1]) if kept else float("inf")
+    return [(own >= least) | (own >= KEPT_BY_FLOOR) for own in scores]

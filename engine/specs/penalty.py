@@ -16,8 +16,7 @@ class PenaltyKind:
     """A penalty: the class that computes it, which fields of `PenaltySpec` it takes besides, what it penalises.
 
     The class is called with strength, weights and, by name, `parameters`. `any_metric`: whether its prox has a closed
-    form for one step length per member, which Adam gives to the members of a coupled group. `predicted`: whether a
-    target may be a share of latency or memory.
+    form for one step length per member, which Adam gives to the members of a coupled group.
     """
 
     make: Reference
@@ -25,7 +24,6 @@ class PenaltyKind:
     parameters: tuple[str, ...] = ()
     any_metric: bool = True
     learnable: bool = False
-    predicted: bool = True
 
 
 TargetOf = Literal["group", "parameter", "mac", "latency", "memory"]
@@ -36,12 +34,6 @@ _PENALTIES = "winnow.engine.sparsity.penalties"
 PENALTIES: Mapping[str, PenaltyKind] = MappingProxyType(
     {
         "group_lasso": PenaltyKind(Reference(_PENALTIES, "GroupLasso"), "the norm of each group", learnable=True),
-        "trimmed_group_lasso": PenaltyKind(
-            Reference("winnow.engine.sparsity.trimming", "TrimmedGroupLasso"),
-            "the norms of the weakest groups, so that the others do not shrink",
-            ("weakest",),
-            predicted=False,
-        ),
         "sparse_group_lasso": PenaltyKind(
             Reference(_PENALTIES, "SparseGroupLasso"), "the norm of each group, and single entries", ("mix",)
         ),
@@ -113,12 +105,6 @@ class PenaltySpec(Frozen):
         "size", description="c_g, the weight of each group. size: √(its number of entries); none: 1"
     )
     mix: float = Field(0.5, ge=0, le=1, description="α, the share of the penalty on single entries")
-    weakest: float = Field(
-        70.0,
-        ge=0,
-        le=100,
-        description="share of the groups that is penalised, the weakest, in %; with a target, it follows the target",
-    )
     concavity: Positive = Field(3.0, description="γ; groups whose norm exceeds γ λ c_g are not shrunk")
     normalisation: Literal["plain", "aware"] = Field(
         "plain",
@@ -186,13 +172,6 @@ class PenaltySpec(Frozen):
                 f"`strength` must be at most {MOST_STRENGTH:g} in units of λ_max, got {self.strength:.3g}. From 1 on "
                 "the penalty outweighs the loss in every group."
             )
-        return self
-
-    @model_validator(mode="after")
-    def _a_share_that_can_be_trimmed(self) -> Self:
-        if self.target_of in ("latency", "memory") and not PENALTIES[self.penalty].predicted:
-            known = ", ".join(name for name, kind in PENALTIES.items() if kind.predicted)
-            raise ValueError(f"`penalty` must be one of {known} for a target of {self.target_of}, got {self.penalty}.")
         return self
 
     @property

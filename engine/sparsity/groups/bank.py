@@ -39,7 +39,6 @@ class Bank:
     floor: int = 0
     radius: float | None = None
     factor: float = 1.0
-    free: Tensor | None = None  # marks the groups that a trimmed penalty leaves alone, (channels,)
     in_training: bool = False
 
     def __init__(self, groups: Sequence[Group]) -> None:
@@ -58,7 +57,7 @@ class Bank:
         other.all_members, other.channels = members, len(channels)
         other._present = self.present[channels.to(self.present.device)]
         other.count = int(other._present.sum())
-        other.floor, other.free = min(self.floor, other.count), None
+        other.floor = min(self.floor, other.count)
         return other
 
     @property
@@ -192,7 +191,8 @@ class Bank:
 
     def _largest(self, norms: Tensor) -> Tensor:
         """Return the places of the `floor` largest groups."""
-        return norms.masked_fill(~self.present, -1.0).topk(self.floor).indices
+        groups = norms if self.count == self.channels else norms.masked_fill(~self.present, -1.0)
+        return groups.topk(self.floor).indices
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,6 @@ PENALTIES = {
     "fixed": {"strength": 3e-3},
     "ramped and refitted": {"strength": 1e-2, "warm_up": 0, "ramp": 1, "refit": 0.3},
     "targeted": {"target": 50.0, "refit": 0.4},
-    "trimmed": {"penalty": "trimmed_group_lasso", "target": 50.0, "refit": 0.4},
     "targeted, stopped in the refit": {"target": 50.0, "refit": 0.7},
 }
 
