@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import wraps
+from itertools import count
 from pathlib import Path
 from threading import Lock, RLock
 from typing import NamedTuple, ParamSpec, TypeVar
@@ -61,33 +62,36 @@ def latest(most: int) -> Callable[[Callable[Asked, Made]], Callable[Asked, Made]
     """
 
     def decorator(make: Callable[Asked, Made]) -> Callable[Asked, Made]:
-        kept: OrderedDict[Hashable, tuple[Hashable, Made]] = OrderedDict()
+        kept: OrderedDict[Hashable, tuple[Hashable, int, Made]] = OrderedDict()
         makers: WeakValueDictionary[Hashable, RLock] = WeakValueDictionary()
-        lock = Lock()
+        lock, turns = Lock(), count()
 
-        def known(asked: Hashable, versions: Hashable) -> tuple[Made] | None:
+        def known(asked: Hashable, versions: Hashable, since: int) -> tuple[Made] | None:
+            """Return what was made of these versions, or was begun after this turn: then from files at least as new."""
             with lock:
                 found = kept.get(asked)
-                if found is None or found[0] != versions:
+                if found is None or (found[0] != versions and found[1] < since):
                     return None
                 kept.move_to_end(asked)
-                return (found[1],)
+                return (found[2],)
 
         @wraps(make)
         def kept_or_made(*given: Asked.args, **named: Asked.kwargs) -> Made:
             arguments = [*enumerate(given), *named.items()]
             asked = tuple(argument for argument in arguments if not _tells_versions(argument[1]))
             versions = tuple(argument for argument in arguments if _tells_versions(argument[1]))
-            if (found := known(asked, versions)) is not None:
+            since = next(turns)
+            if (found := known(asked, versions, since)) is not None:
                 return found[0]
             with lock:
                 maker = makers.setdefault(asked, RLock())
             with maker:
-                if (found := known(asked, versions)) is not None:
+                if (found := known(asked, versions, since)) is not None:
                     return found[0]
+                began = next(turns)
                 value = make(*given, **named)
                 with lock:
-                    kept[asked] = (versions, value)
+                    kept[asked] = (versions, began, value)
                     kept.move_to_end(asked)
                     while len(kept) > most:
                         kept.popitem(last=False)

@@ -9,7 +9,6 @@ from winnow.engine.sparsity.strength import SAID_OF, Targeted
 from winnow.engine.training.state import Training
 
 TENTH = 0.1  # %: a target is met within that
-DIED = "These had died before λ could be lowered. More epochs let λ rise more slowly"
 
 
 class LiveChanges:
@@ -68,7 +67,7 @@ class LiveChanges:
         self._warned = bool(message)
 
     def _say(self, message: str) -> None:
-        self._writer.status(message=message)
+        self._writer.tell(message)
 
 
 def cannot_be_met(controller: Targeted, floor: float) -> str:
@@ -91,10 +90,8 @@ def missed(training: Training) -> str:
     if gap := controller.missing():
         return f"not met: {controller.percent - gap:.1f} of {controller.percent:g} % of the {what} {done}"
     if more := controller.beyond():
-        changed = controller.percent != training.spec.penalty.target
-        why = "It was changed when these had died, and not all could revive" if changed else DIED
         return (
             f"more than the target: {controller.percent + more:.1f} instead of {controller.percent:g} % of the "
-            f"{what} {done}. {why}"
+            f"{what} {done}. What was zero before λ fell does not all come back"
         )
     return ""

@@ -33,6 +33,9 @@ class SilentWriter(ResultWriter):
     def finish(self, state: str, message: str = "") -> None:
         """Write nothing."""
 
+    def tell(self, sentence: str) -> None:
+        """Write nothing."""
+
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """Write nothing."""
 

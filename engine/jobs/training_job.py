@@ -79,14 +79,14 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
         return "done"
     session = TrainingSession(training, training_images, validation, writer, stop_requested)
     session.begin()
-    _remark(training, training_images, writer, [*said, *_unjudged(validation), *filter(None, [predicted_by])])
+    _remark(training, training_images, writer, [*said, *_unjudged(validation)], predicted_by)
     if measured and training.step == 0:
         writer.events((0, 0), "start", measured)
     best = BestEpoch(training, training_images, validation, run.path / "weights")
     state = session.train(best.watch)
     tell_to_end(ranks)
-    said += [*_unjudged(validation), *filter(None, [missed(training)])]
-    writer.conclude("; ".join(said))
+    met = missed(training)
+    writer.conclude(met)
     training.ranks = ALONE  # this process does the rest by itself
     if state == "done":
         if spec.test or spec.keep == "best":
@@ -94,7 +94,7 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
             tested = {"test": batches(spec, tasks, "test", device, say)} if spec.test else {}
             _conclude(best, training, writer, {"kept": validation, **tested})
         compared = compare_at_the_end(training, training_images.example(), writer, best.place)
-        writer.conclude("; ".join([*said, *filter(None, [compared])]))
+        writer.conclude("; ".join(filter(None, [met, compared])))
     return state
 
 
@@ -150,11 +150,13 @@ def _own_stream(spec: TrainSpec) -> int | None:
     return seed_stream(_network_seed(spec)) if spec.steps_in_own_code else None
 
 
-def _remark(training: Training, images: Batches, writer: ResultWriter, first: Sequence[str]) -> None:
-    """Say before the first step what a target is predicted by, and what will not come of it."""
-    known = [*_without_signal(images), *_in_other_units(images)]
-    if remarks := [*first, *known, *_hard_target(training), *_learned_from_little(training)]:
-        writer.status(message="; ".join(remarks))
+def _remark(training: Training, images: Batches, writer: ResultWriter, known: Sequence[str], predicted_by: str) -> None:
+    """Say before the first step what is known of the run for good, and what may not come of it, until that is seen."""
+    for sentence in [*known, *_without_signal(images), *_in_other_units(images)]:
+        writer.remark(sentence)
+    ahead = [predicted_by, *_hard_target(training), *_learned_from_little(training)]
+    if any(ahead):
+        writer.tell("; ".join(filter(None, ahead)))
 
 
 def _without_signal(images: Batches) -> list[str]:

@@ -39,6 +39,9 @@ class Writer(Protocol):
     def remark(self, sentence: str) -> None:
         """Say this now, and with the end, unless the work fails."""
 
+    def tell(self, sentence: str) -> None:
+        """Say this now, after the remarks, in the place of what was told before."""
+
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """Replace the table `name`."""
 
@@ -71,7 +74,7 @@ class ResultWriter:
         self._written = 0.0
         self._trackers = Trackers({})
         self._conclusion = ""
-        self._remarks: list[str] = []
+        self._remarks, self._told = list[str](), ""
         try:
             remove_unfinished(self.folder)
             forget_digests(self.folder)
@@ -102,7 +105,12 @@ class ResultWriter:
     def remark(self, sentence: str) -> None:
         """Say this now, and with the end, unless the work fails: what the next message replaces would be lost."""
         self._remarks = [*dict.fromkeys([*self._remarks, sentence])]
-        self.status(message=_joined(self._remarks))
+        self.tell(self._told)
+
+    def tell(self, sentence: str) -> None:
+        """Say this now, after the remarks, in the place of what was told before."""
+        self._told = sentence
+        self.status(message=_joined([*self._remarks, sentence]))
 
     def conclude(self, sentence: str) -> None:
         """Say this with the end, if the work ends well."""
@@ -162,8 +170,10 @@ class ResultWriter:
 
 
 def _joined(sentences: Iterable[str]) -> str:
-    """Return sentences as one text, those without a full stop parted by semicolons."""
+    """Return sentences as one text: those without a full stop are parted by semicolons, others begin with a capital."""
     said = ""
     for sentence in filter(None, sentences):
-        said += f"{'' if not said else ' ' if said.endswith('.') else '; '}{sentence}"
+        ended = said.endswith(".")
+        said += f"{'' if not said else ' ' if ended else '; '}{sentence[:1].upper() if ended else sentence[:1]}"
+        said += sentence[1:]
     return said

@@ -44,6 +44,29 @@ def test_latest_makes_a_version_once_for_all_who_ask_at_the_same_time():
     assert sorted(made) == [0, 1, 1]
 
 
+def test_latest_is_not_made_anew_for_those_who_waited_with_another_version():
+    made: list[int] = []
+    going, done = Event(), Event()
+
+    @file_versions.latest(2)
+    def value(log: file_versions.Version) -> int:
+        made.append(log.size)
+        going.set()
+        done.wait(10)
+        return log.size
+
+    with ThreadPoolExecutor(4) as threads:
+        first = threads.submit(value, file_versions.Version(1, 1))
+        going.wait(10)
+        others = [threads.submit(value, file_versions.Version(size, 1)) for size in (2, 3, 2)]
+        Event().wait(0.2)  # they ask, and wait
+        done.set()
+        assert first.result() == 1
+        assert len({other.result() for other in others}) == 1
+    assert made[0] == 1
+    assert len(made) == 2
+
+
 def test_latest_makes_again_what_failed():
     tried: list[int] = []
 
