@@ -4,7 +4,7 @@
 
 In evaluation mode the order in which modules run does not depend on a change at a layer. So every call that was
 finished when the layer was called gives the same result again, and the recorded one can replace it; results are kept
-for the outermost such modules only. Nothing is assumed about the model's structure, and functions between modules run
+for the outermost such modules only, and not of a call that writes into what it is given or hands it on. Nothing is assumed about the model's structure, and functions between modules run
 again. Exact, to the bit. Calls are counted per module, so that a module may be used both before and after the layer.
 
 **Wanted outputs.** Where one task is measured many times, the heads of the others cost time for nothing. Which modules
@@ -52,6 +52,8 @@ class Suffix:
     def again(self, images: Tensor) -> Any:
         """Return the model's outputs for the images of the last record, run from the layer on."""
         self._recording = False
+        for key in [key for key, own in self._kept.items() if own.spoiled()]:
+            del self._kept[key]  # what it was is lost: from now on the call is run
         return self._run(images)
 
     def _run(self, images: Tensor) -> Any:
@@ -70,10 +72,10 @@ class Suffix:
             if module is self.site.begins and self.site.end == "input":
                 self._reached = True
             over = not self._reached
-            before = set(self._kept)
+            before, taken = set(self._kept), _Taken(given, named)
             result = forward(*given, **named)
             over = over and not self._reached
-            if over:
+            if over and taken.is_left_alone(result):
                 self._keep(key, result, before)
             if module is self.site.module:
                 self._reached = True
@@ -98,13 +100,13 @@ class Suffix:
 class _Kept:
     """The result of a call, and how often each module had been called at its end.
 
-    A reader may write into a result. One that nobody wrote into while it was recorded is handed out as it is; of others
-    each reader gets a copy.
+    A reader may write into a result. One that nobody wrote into while it was recorded is handed out as it is, until
+    somebody does; of others each reader gets a copy.
     """
 
     def __init__(self, result: Any, counts: Counter[nn.Module]) -> None:
         self.counts = counts
-        self._copy, self._written = _copied(result), True
+        self._copy, self._written, self._handed_out = _copied(result), True, list[int | None]()
         self._first = [(leaf, _version(leaf)) for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
 
     def settle(self) -> None:
@@ -115,10 +117,35 @@ class _Kept:
             for (own, version), copy in zip(self._first, copies, strict=True)
         )
         self._first.clear()
+        self._handed_out = [_version(copy) for copy in copies]
+
+    def spoiled(self) -> bool:
+        """Whether somebody has written into what was handed out as it is."""
+        leaves = [leaf for leaf in tree_leaves(self._copy) if isinstance(leaf, Tensor)]
+        return not self._written and [_version(leaf) for leaf in leaves] != self._handed_out
 
     def result(self) -> Any:
         """Return the result."""
         return _copied(self._copy) if self._written else self._copy
+
+
+class _Taken:
+    """The tensors that a call is given, as they are before it."""
+
+    def __init__(self, *given: Any) -> None:
+        self._tensors = [(leaf, _version(leaf)) for leaf in tree_leaves(given) if isinstance(leaf, Tensor)]
+
+    def is_left_alone(self, result: Any) -> bool:
+        """Whether the call has written into none of them, and its result lies in other memory."""
+        if any(version is None or _version(leaf) != version for leaf, version in self._tensors):
+            return False
+        memory = {_memory(leaf) for leaf, _ in self._tensors}
+        return not any(isinstance(leaf, Tensor) and _memory(leaf) in memory for leaf in tree_leaves(result))
+
+
+def _memory(leaf: Tensor) -> int:
+    """Return where the memory of a tensor begins; a sparse one, which has none, stands for itself."""
+    return leaf.untyped_storage().data_ptr() if leaf.layout == torch.strided else id(leaf)
 
 
 def _version(leaf: Tensor) -> int | None:

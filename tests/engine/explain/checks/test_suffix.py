@@ -129,3 +129,56 @@ def test_suffix_of(between: Callable[[Tensor], object]):
                 with site.changing(halved):
                     assert torch.equal(suffix.again(IMAGES), changed)
     assert not torch.equal(whole, changed)
+
+
+class Writing(nn.Module):
+    """A network in which a module writes into what it is given, or hands it on; `limit`: where a late reader writes."""
+
+    limit = float("inf")
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.one, self.two, self.three = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(3))
+        self.relu, self.same = nn.ReLU(inplace=True), nn.Flatten(1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        early = self.one(x)
+        read = early
+        if self.way == "ignored":
+            self.relu(early)
+        elif self.way == "residual":
+            read = self.relu(early)
+        elif self.way == "alias":
+            read = self.same(early)
+            early.mul_(2)
+        late = self.three(self.two(read))
+        if late.abs().mean() > self.limit:
+            early.mul_(2)
+        result: Tensor = late + early
+        return result
+
+
+@pytest.mark.parametrize("way", ["ignored", "residual", "alias", "late"])
+def test_a_call_that_writes_or_hands_on_is_run_again(way: str):
+    torch.manual_seed(0)
+    net = Writing(way).eval()
+    (site,) = named_sites(net, ["three"], IMAGES)
+
+    def loud(x: Tensor) -> Tensor:
+        return 30 * x
+
+    with torch.no_grad():
+        if way == "late":
+            net.limit = 2 * float(net.three(net.two(net.one(IMAGES))).abs().mean())
+        whole = net(IMAGES)
+        with site.changing(loud):
+            changed = net(IMAGES)
+        with suffix_of(net, site) as suffix:
+            assert torch.equal(suffix.record(IMAGES), whole)
+            for _ in range(2):
+                assert torch.equal(suffix.again(IMAGES), whole)
+                with site.changing(loud):
+                    assert torch.equal(suffix.again(IMAGES), changed)
+                assert torch.equal(suffix.again(IMAGES).mul_(0), 0 * whole)  # whoever is given a result may write
+    assert not torch.equal(whole, changed)
