@@ -93,7 +93,7 @@ def run_bench(run: Run, spec: BenchSpec, writer: ResultWriter, stop_requested: S
 
 
 def _measured(run: Run, spec: BenchSpec, pruning: DerivedJob, writer: ResultWriter, tell: Any) -> None:
-    device = prepare(max(spec.threads), "cpu")
+    device = prepare(max(spec.threads), "cpu", own_code=run.spec.steps_in_own_code)
     tell("reading the run", 0.0)
     restored = restored_network(run, device)
     example = first_image(run)

@@ -56,7 +56,6 @@ from winnow.engine.explain.usage import layer_usage, task_overlaps, usage
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
 from winnow.engine.jobs.restore import ExplainedRun, explained_run
-from winnow.engine.jobs.run_data import memory_as_it_is
 from winnow.engine.jobs.writer import Writer
 from winnow.engine.runs.reading import checked_table
 from winnow.engine.runs.run import Run
@@ -87,7 +86,6 @@ def run_explain(run: Run, spec: ExplainSpec, writer: Writer, stop_requested: obj
     check_cells(probed, _named_cells(spec))
     writer.status(phase="measuring channel means", progress=0.02)
     job = _Job(spec, writer, stop_requested, read, probed, channel_means(probed))
-    memory_as_it_is()
     for name, why in probed.left_out.items():
         writer.remark(f"Layer {name} is left out: {why}.")
     try:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from winnow.engine.jobs.run_data import memory_as_it_is
 from winnow.engine.jobs.writer import ResultWriter, Values
 from winnow.engine.runs.work_folder import WorkFolder
 from winnow.engine.training.batches import Batches
@@ -50,5 +49,5 @@ def train_along(training: Training, batches: Batches, validation: Batches, weigh
         validate(training, validation)  # rank 0 does so too, and cannot do it alone
     with suppress(ToldToEndError):
         for _ in train(training, batches, validation):
-            memory_as_it_is()
+            pass
         go_on(training.ranks, training.controller)  # the training is over: only the end can come

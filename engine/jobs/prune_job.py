@@ -25,7 +25,7 @@ from winnow.engine.jobs.prune_report import (
 )
 from winnow.engine.jobs.refit_checkpoint import RefitCheckpoint
 from winnow.engine.jobs.restore import Restored, restored_network
-from winnow.engine.jobs.run_data import memory_as_it_is, prepare, run_images
+from winnow.engine.jobs.run_data import prepare, run_images
 from winnow.engine.jobs.writer import Writer
 from winnow.engine.pruning import Compacted, compact, transfer
 from winnow.engine.pruning.blocks import blocks_of
@@ -83,7 +83,7 @@ def run_prune(run: Run, spec: PruneSpec, writer: Writer, stop_requested: object)
 
 def _read(run: Run, spec: PruneSpec, writer: Writer, stop_requested: object) -> Pruning:
     """Read the run's network and the images that are needed."""
-    device = prepare(spec.threads, spec.device)
+    device = prepare(spec.threads, spec.device, own_code=run.spec.steps_in_own_code)
     writer.status(phase="reading the run")
     restored = restored_network(run, device)
     if restored.skipped:
@@ -107,7 +107,6 @@ def _removed(pruning: Pruning) -> tuple[Compacted, nn.Module]:
     example = pruning.validation.example()
     pruning.phase("evaluating the run's network", 0.05)
     pruning.evaluate("dense", net, list(pruning.restored.tasks))
-    memory_as_it_is()
     found = units(net, example)
     gone = _chosen(pruning, found)
     masked = silence(net, found.chosen(gone)) if spec.criterion != "zeros" else net

@@ -119,7 +119,7 @@ def explained_run(run: Run, spec: ExplainSpec, say: Say = lambda phase: None) ->
         ValueError: the run has no intact checkpoint, or the device does not exist.
 
     """
-    device = prepare(spec.threads, spec.device)
+    device = prepare(spec.threads, spec.device, own_code=run.spec.steps_in_own_code)
     restored = restored_network(run, device)
     unspecified = [name for name, task in restored.tasks.items() if isinstance(task, Unspecified)]
     if unspecified and spec.of == "loss":

@@ -29,8 +29,12 @@ CHUNK = 32  # images at once
 Say = Callable[[str], None]
 
 
-def prepare(threads: int, device: str, place: RankPlace | None = None) -> torch.device:
+def prepare(threads: int, device: str, place: RankPlace | None = None, *, own_code: bool) -> torch.device:
     """Set what decides the bits of a process; return where it computes, for "auto", "cpu" or "cuda".
+
+    With deterministic algorithms, torch fills new memory with NaN first, a fifth of the time of a pass. It does so
+    where code of the user's own runs in a pass (`own_code`): what that reads before it is written is NaN then, and
+    refused.
 
     Of several processes on a machine, each takes its part of the threads, and a GPU of its own.
 
@@ -42,6 +46,7 @@ def prepare(threads: int, device: str, place: RankPlace | None = None) -> torch.
     torch.set_num_threads(max(1, threads // place.local_count))
     torch.set_flush_denormal(True)  # the moments of dead groups decay into denormals, four times slower
     compute_alike()
+    fill_memory(own_code)
     return own_device(device, place)
 
 
@@ -51,16 +56,6 @@ def compute_alike() -> None:
     `torch.use_deterministic_algorithms` does the same, and imports torch's compiler, which takes more than a second.
     """
     torch.set_deterministic_debug_mode("warn")
-    fill_memory(True)
-
-
-def memory_as_it_is() -> None:
-    """Let torch hand out memory as it finds it. Call it after the first pass.
-
-    With deterministic algorithms, torch fills all memory with NaN first, a fifth of the time of a pass. What a network
-    reads before it is written was NaN in the first pass, which is refused; no other pass needs to be filled.
-    """
-    fill_memory(False)
 
 
 def fields(spec: TrainSpec) -> Mapping[str, Field]:

@@ -41,7 +41,7 @@ def run_sensitivity(
         ValueError: no checkpoint, a network without removable channels, no task with a metric that can fall.
 
     """
-    device = prepare(spec.threads, spec.device)
+    device = prepare(spec.threads, spec.device, own_code=run.spec.steps_in_own_code)
     writer.status(phase="reading the run")
     restored = restored_network(run, device)
     if restored.skipped:

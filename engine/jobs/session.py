@@ -12,7 +12,6 @@ import torch
 from winnow.engine.jobs.epoch_report import EpochReport
 from winnow.engine.jobs.live_changes import LiveChanges
 from winnow.engine.jobs.network_file import write_network
-from winnow.engine.jobs.run_data import memory_as_it_is
 from winnow.engine.jobs.snapshots import Snapshots
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.writer import ResultWriter, Values
@@ -127,8 +126,6 @@ class TrainingSession:
         pace = (now - self._clock) / max(record.step - self._first, 1)
         if record.step == 1:
             self._write_strength_max()
-        if record.step == self._first + 1:
-            memory_as_it_is()
         if record.step % self._every == 0 or record.step == 1:
             self._write_step(record, now)
         if record.balance.gramian is not None and len(self.training.tasks) > 1:

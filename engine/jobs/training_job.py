@@ -49,7 +49,7 @@ FEW_STEPS = 50  # of the penalty: fewer move hardly a group to zero
 def run_training(run: Run, writer: ResultWriter, stop_requested: StopRequest) -> str:
     """Train a run from its newest checkpoint, or from the start; return the final state, `done` or `stopped`."""
     here = place()
-    device = prepare(run.spec.threads, run.spec.device, here)
+    device = prepare(run.spec.threads, run.spec.device, here, own_code=run.spec.steps_in_own_code)
     with joined(here, device) as ranks:
         return run_on(run, writer, stop_requested, device, ranks)
 

@@ -16,9 +16,10 @@ from winnow.engine.runs.events import Event, cut_torn_line, write_events
 from winnow.engine.runs.files import overwrite, replace
 from winnow.engine.runs.log_marks import remove_unfinished
 from winnow.engine.runs.trackers import Trackers
-from winnow.engine.runs.work_folder import Status, WorkFolder
+from winnow.engine.runs.work_folder import LONGEST_TEXT, Status, WorkFolder
 
 STATUS_EVERY = 0.5  # s
+CUT = "… and more, for which there is no room here"
 Values = Mapping[tuple[str | None, str], float | None]  # {(task, quantity): value}
 
 
@@ -176,4 +177,4 @@ def _joined(sentences: Iterable[str]) -> str:
         ended = said.endswith(".")
         said += f"{'' if not said else ' ' if ended else '; '}{sentence[:1].upper() if ended else sentence[:1]}"
         said += sentence[1:]
-    return said
+    return said if len(said) <= LONGEST_TEXT else f"{said[: LONGEST_TEXT - len(CUT)]}{CUT}"

@@ -4,8 +4,9 @@
 
 In evaluation mode the order in which modules run does not depend on a change at a layer. So every call that was
 finished when the layer was called gives the same result again, and the recorded one can replace it; results are kept
-for the outermost such modules only, and not of a call that writes into what it is given or hands it on. Nothing is assumed about the model's structure, and functions between modules run
-again. Exact, to the bit. Calls are counted per module, so that a module may be used both before and after the layer.
+for the outermost such modules only, and not of a call that writes into what it is given or hands it on. Nothing is
+assumed about the model's structure, and functions between modules run again. Exact, to the bit. Calls are counted per
+module, so that a module may be used both before and after the layer.
 
 **Wanted outputs.** Where one task is measured many times, the heads of the others cost time for nothing. Which modules
 an output does not depend on is seen by a backward pass over one image. In their place stands what they gave for that

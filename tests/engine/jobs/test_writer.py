@@ -38,3 +38,15 @@ def test_what_is_told_stands_after_the_remarks_until_something_else_is_told(tmp_
     assert run.recorded_status().message == "one task has no labels"
     writer.finish("done")
     assert run.recorded_status().message == "one task has no labels"
+
+
+def test_more_remarks_than_there_is_room_for_are_cut(tmp_path: Path) -> None:
+    run = write_run(tmp_path, state="queued")
+    writer = ResultWriter(run)
+    for place in range(200):
+        writer.remark(f"Layer number {place} of this network is left out: it has no weight that could be penalised.")
+    writer.finish("done", "that was all")
+    said = run.recorded_status().message
+    assert said.startswith("Layer number 0 of")
+    assert said.endswith("… and more, for which there is no room here")
+    assert run.status.state == "done"
