@@ -18,7 +18,7 @@ from winnow.engine.runs.norm_log import Layer
 pytestmark = pytest.mark.browser
 VIEWS = {
     "Curves": ".js-plotly-plot .scatterlayer .trace",
-    "Tasks": ".js-plotly-plot",
+    "Tasks": "[data-testid=stAlert]",  # the run has one task
     "Survival map": "canvas[aria-roledescription='survival map']",
     "Norms by layer": ".js-plotly-plot .scatterlayer .trace",
     "Log": "[data-testid=stCode]",
