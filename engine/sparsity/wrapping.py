@@ -83,9 +83,9 @@ class Wrapping(Optimizer):
         inner = self.optimizer
         if inner.__dict__[_AROUND]() is not self:
             raise RuntimeError(
-                f"`optimizer` must be in one Proximal, got a {type(inner).__name__} that was given to another one later: "
-                "both would take its step. Step the later one; for two penalties, give each an optimiser with the "
-                "parameters of its own groups."
+                f"`optimizer` must be in one Proximal, got a {type(inner).__name__} that was given to another one "
+                "later: both would take its step. Step the later one; for two penalties, give each an optimiser with "
+                "the parameters of its own groups."
             )
         args, more = () if closure is None else (closure,), {}
         before, after = inner._optimizer_step_pre_hooks, inner._optimizer_step_post_hooks
