@@ -84,9 +84,13 @@ def cannot_be_met(controller: Targeted, floor: float) -> str:
     )
 
 
-def hardly_any_steps(controller: object) -> str:
-    """Say that a target is left to so few steps that λ hardly moves, "" where it is not."""
-    if not isinstance(controller, Targeted) or controller.refit_from - controller.warm_up >= FEW_STEPS:
+def hardly_any_steps(controller: object, own_loop: bool = False) -> str:
+    """Say that a target is left to so few steps, or in a loop of one's own to such a start, that λ hardly moves."""
+    if not isinstance(controller, Targeted):
+        return ""
+    if own_loop and controller.base == 0:
+        return "the target starts from a λ of 0, which cannot rise, as it moves by factors: give `Targeted` 1e-3"
+    if controller.refit_from - controller.warm_up >= FEW_STEPS:
         return ""
     steps = max(controller.refit_from - controller.warm_up, 0)
     return f"the penalty acts for only {steps} steps: the smallest groups are then set to zero to reach the target"

@@ -181,7 +181,7 @@ class Started:
     def remarked(self, *messages: str) -> str:
         """Return messages with what the tasks leave open: a depth without a unit, or hardly in the one it names."""
         found = [*filter(None, messages)]
-        found += filter(None, [hardly_any_steps(self.told.get("controller"))])
+        found += filter(None, [hardly_any_steps(self.told.get("controller"), own_loop=True)])
         targets = {} if self.sample is None else self.sample.targets
         for name, task in self.tasks.items():
             if task.field.kind == "depth" and task.field.unit == "1":
