@@ -77,11 +77,11 @@ def _same(net: nn.Module, stored: nn.Module, given: Any) -> bool:
         stored.load_state_dict(net.state_dict())
     except RuntimeError:  # other names or shapes
         return False
-    found = []
+    found, call = [], calls(net, given)[0]
     with torch.random.fork_rng([]), torch.no_grad():
         for model in (net, stored):
             with evaluating(model):
-                found.append(dict(outputs(model, run(model, calls(model, given)[0]))))
+                found.append(dict(outputs(model, run(model, call))))
     one, two = found
     return one.keys() == two.keys() and all(
         torch.allclose(own, two[name], 1e-3, 1e-4, equal_nan=True) for name, own in one.items()
