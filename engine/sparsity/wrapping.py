@@ -87,7 +87,8 @@ class Wrapping(Optimizer):
                 "later: both would take its step. Step the later one; for two penalties, give each an optimiser with "
                 "the parameters of its own groups."
             )
-        args, more = () if closure is None else (closure,), {}
+        args: tuple[Any, ...] = () if closure is None else (closure,)
+        more: dict[str, Any] = {}
         before, after = inner._optimizer_step_pre_hooks, inner._optimizer_step_post_hooks
         for hook in [own for own in before.values() if own is not _refuse_alone]:
             args, more = hook(inner, args, more) or (args, more)
