@@ -5,10 +5,12 @@ Each change is recorded once, as an event `control` at the step from which on it
 
 from winnow.engine.jobs.writer import Writer
 from winnow.engine.runs.control import Control
+from winnow.engine.sparsity.proximal import Proximal
 from winnow.engine.sparsity.strength import SAID_OF, Targeted
 from winnow.engine.training.state import Training
 
 TENTH = 0.1  # %: a target is met within that
+FEW_STEPS = 50  # of the penalty: fewer move hardly a group to zero
 
 
 class LiveChanges:
@@ -81,6 +83,18 @@ def cannot_be_met(controller: Targeted, floor: float) -> str:
     )
 
 
+def hardly_any_steps(controller: object, own_loop: bool = False) -> str:
+    """Say that a target is left to so few steps, or in a loop of one's own to such a start, that λ hardly moves."""
+    if not isinstance(controller, Targeted):
+        return ""
+    if own_loop and controller.base == 0:
+        return "the target starts from a λ of 0, which cannot rise, as it moves by factors: give `Targeted` 1e-3"
+    if controller.refit_from - controller.warm_up >= FEW_STEPS:
+        return ""
+    steps = max(controller.refit_from - controller.warm_up, 0)
+    return f"the penalty acts for only {steps} steps: the smallest groups are then set to zero to reach the target"
+
+
 def missed(training: Training) -> str:
     """Say by how much the target was missed, "" where it was met to within one group or there is none."""
     controller = training.controller
@@ -95,3 +109,22 @@ def missed(training: Training) -> str:
             f"{what} {done}. What was zero before λ fell does not all come back"
         )
     return ""
+
+
+class HeldStrength:
+    """The strength of a loop without a controller: `base` is that of the proximal step."""
+
+    def __init__(self, proximal: Proximal) -> None:
+        self._proximal = proximal
+
+    @property
+    def base(self) -> float:
+        """The strength λ."""
+        return self._proximal.strength
+
+    @base.setter
+    def base(self, value: float) -> None:
+        self._proximal.strength = value
+
+    def before(self, step: int) -> None:
+        """Leave it as it is."""

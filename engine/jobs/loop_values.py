@@ -25,6 +25,7 @@ Losses = Tensor | float | Mapping[str, Tensor | float]
 Metrics = Mapping[str, Mapping[str, float | Tensor]]
 LoopState = Literal["new", "open", "ended"]
 LONGEST_NAME = 80  # characters of a metric's name
+UNKNOWN = "Where it is not known, give float('nan') or leave it out."
 
 
 class RunStopped(BaseException):
@@ -62,7 +63,9 @@ def _loss(task: str, loss: Any) -> Tensor | float:
             found = f"{str(loss.dtype).removeprefix('torch.')} of shape {tuple(loss.shape)}"
             raise ValueError(f"`losses` must hold one number{of}, got {found}. Give the mean: loss.mean().")
         return loss.detach().reshape(())
-    return _number(loss, f"`losses` must hold a number or a tensor of one number{of}")
+    return _number(
+        loss, f"`losses` must hold a number or a tensor of one number{of}", "Where there is none, leave it out."
+    )
 
 
 def told_metrics(metrics: Any, tasks: Mapping[str, Task]) -> dict[str, dict[str, float]]:
@@ -81,7 +84,10 @@ def told_metrics(metrics: Any, tasks: Mapping[str, Task]) -> dict[str, dict[str,
         if not isinstance(own, Mapping):
             raise ValueError(f'{form}, got {type(own).__name__} for {task}. Give its name: {{"{task}": {{"…": …}}}}.')
     return {
-        task: {_name(name): _number(value, f"`metrics` must hold a number for {name}") for name, value in own.items()}
+        task: {
+            _name(name): _number(value, f"`metrics` must hold a number for {name}", UNKNOWN)
+            for name, value in own.items()
+        }
         for task, own in metrics.items()
     }
 
@@ -94,14 +100,17 @@ def _name(name: Any) -> str:
     )
 
 
-def _number(value: Any, must: str) -> float:
-    single = np.size(value) == 1 if isinstance(value, np.ndarray) else True
+def _number(value: Any, must: str, otherwise: str) -> float:
+    single = np.size(value) == 1 and not np.iscomplexobj(value) if isinstance(value, np.ndarray | np.number) else True
     if isinstance(value, Tensor):
         single = value.numel() == 1 and not value.is_complex()
     if not isinstance(value, Tensor | np.ndarray | np.number | np.bool_ | int | float) or not single:
         found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor | np.ndarray) else type(value).__name__
-        raise ValueError(f"{must}, got {found}. Where it is not known, give float('nan') or leave it out.")
-    return float(value.item() if isinstance(value, Tensor | np.ndarray) else value)
+        raise ValueError(f"{must}, got {found}. {otherwise}")
+    try:
+        return float(value.item() if isinstance(value, Tensor | np.ndarray) else value)
+    except OverflowError as error:
+        raise ValueError(f"{must}, got one that is too large for a float. {otherwise}") from error
 
 
 def fitting_images(images: Tensor, like: Tensor) -> Tensor:
@@ -157,7 +166,7 @@ class Watch:
         self._net, self._proximal = net, proximal
         self.state: LoopState = "new"
         self._pid = os.getpid()
-        self._numbers = numbers(net.parameters())
+        self._numbers, self._layers = numbers(net.parameters()), _layers(net)
         self._moved = False
         proximal.register_step_post_hook(self._step)
         self._losses = ""  # the first one that was no number
@@ -181,7 +190,7 @@ class Watch:
 
         Raises:
             RuntimeError: it is not within the `with` block.
-            ValueError: the network was moved to another type or device meanwhile.
+            ValueError: the network was moved to another type or device, or its layers were changed, meanwhile.
 
         """
         self.refuse_unless("open")
@@ -190,6 +199,17 @@ class Watch:
                 f"`net` must stay as it was when the recording began, {self._numbers}, got {other}. Move it back "
                 "before `run.epoch`, take torch.autocast for half precision, or move a copy: copy.deepcopy(net). To "
                 "train in another type or on another device, move it before record()."
+            )
+        self.refuse_layers()
+
+    def refuse_layers(self) -> None:
+        """Raise where the network consists of other layers than when the recording began."""
+        now = _layers(self._net)
+        if changed := [name for name in {**self._layers, **now} if now.get(name) != self._layers.get(name)]:
+            before, after = (own.get(changed[0], "nothing") for own in (self._layers, now))
+            raise ValueError(
+                f"`net` must keep its layers while it is recorded, got {after} instead of {before} in {changed[0]}. "
+                "End the `with` block, make groups and optimiser from the changed network, and call record() again."
             )
 
     def _other_numbers(self) -> str:
@@ -212,6 +232,16 @@ class Watch:
         odd = [task for task, value in values.items() if not math.isfinite(value)]
         if odd and not self._losses:
             self._losses = f"a loss{f' of {odd[0]}' if odd[0] else ''} was NaN or infinite before step {step + 1}"
+
+    @staticmethod
+    def images(images: Any, otherwise: int | None) -> float:
+        """Return how many images a step saw, NaN where that is not told; raise where it is no whole number."""
+        given = otherwise if images is None else images
+        if given is None:
+            return math.nan
+        if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 0:
+            raise ValueError(f"`images` must be a whole number of images, got {given!r}. Give len(images).")
+        return float(given)
 
     @torch.no_grad()
     def norms(self) -> bool:
@@ -254,6 +284,13 @@ class Watch:
         if self.norms():
             found.append("the weights changed after the last step: tables and checkpoint are those of the end")
         return found
+
+
+def _layers(net: nn.Module) -> dict[str, str]:
+    """Return what a network consists of: the type of each module, and the shape of each parameter."""
+    modules = {name or "the network": type(module).__name__ for name, module in net.named_modules()}
+    shapes = {name: f"shape {tuple(own.shape)}" for name, own in net.named_parameters(remove_duplicate=False)}
+    return modules | shapes
 
 
 def unlike_float32(net: nn.Module) -> str:

@@ -14,11 +14,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from winnow.data.recorded import RecordedField
 from winnow.data.sample import Field
 from winnow.engine.export import NotDescribable, NotSame, load_model, save_model
+from winnow.engine.graph.calls import calls, outputs, run
+from winnow.engine.graph.modes import evaluating
 from winnow.engine.jobs.loop_values import unlike_float32
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.files import replace_json
@@ -47,6 +50,49 @@ def write_network(folder: Path, training: Training, example: Tensor) -> str:
         document["parameters"] = _in_order(training)
     replace_json(folder / NETWORK, document)
     return message
+
+
+def still_described(folder: Path, training: Training, example: Any) -> str:
+    """Compare a recorded network with its architecture once its loop has ended; return what there is to say, or "".
+
+    One that was changed meanwhile, by a hook or another setting of a layer, is not offered to be pruned or explained.
+    """
+    document, net = read_document(folder), training.graph.model
+    if document["code"] or unlike_float32(net):
+        return ""
+    given = _noise(example).to(training.device) if isinstance(example, Tensor) else example
+    if _same(net, load_model(folder / ARCHITECTURE).to(training.device), given):
+        return ""
+    document["code"] = (
+        "it was changed while it was recorded, so that the one that was stored gives other outputs. Make changes "
+        "before record()."
+    )
+    replace_json(folder / NETWORK, document)
+    return f"its network cannot be pruned or explained: {document['code']}"
+
+
+def _same(net: nn.Module, stored: nn.Module, given: Any) -> bool:
+    """Return whether two networks with the weights of the first have the same outputs, up to the order of sums."""
+    try:
+        stored.load_state_dict(net.state_dict())
+    except RuntimeError:  # other names or shapes
+        return False
+    found, call = [], calls(net, given)[0]
+    with torch.random.fork_rng([]), torch.no_grad():
+        for model in (net, stored):
+            with evaluating(model):
+                found.append(dict(outputs(model, run(model, call))))
+    one, two = found
+    return one.keys() == two.keys() and all(
+        torch.allclose(own, two[name], 1e-3, 1e-4, equal_nan=True) for name, own in one.items()
+    )
+
+
+def _noise(example: Tensor) -> Tensor:
+    """Return noise of an example's form, for an example may be zeros, which tell little; whole numbers stay."""
+    if not example.is_floating_point():
+        return example
+    return torch.randn(example.shape, generator=torch.Generator().manual_seed(0)).to(example)
 
 
 def _in_order(training: Training) -> list[str]:

@@ -16,6 +16,7 @@ from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.modes import evaluating
 from winnow.engine.graph.sharing import parts_of
 from winnow.engine.graph.trace import trace
+from winnow.engine.jobs.live_changes import hardly_any_steps
 from winnow.engine.jobs.sample import LARGEST, Loader, ToldBatches
 from winnow.engine.networks.own import refuse_outputs
 from winnow.engine.sparsity.proximal import Proximal
@@ -180,6 +181,7 @@ class Started:
     def remarked(self, *messages: str) -> str:
         """Return messages with what the tasks leave open: a depth without a unit, or hardly in the one it names."""
         found = [*filter(None, messages)]
+        found += filter(None, [hardly_any_steps(self.told.get("controller"), own_loop=True)])
         targets = {} if self.sample is None else self.sample.targets
         for name, task in self.tasks.items():
             if task.field.kind == "depth" and task.field.unit == "1":
@@ -208,11 +210,11 @@ def loop_start(name: str, net: nn.Module, example: Any, proximal: Proximal, told
         told["runs"] = Path(told["runs"])
         if told["runs"].exists() and not told["runs"].is_dir():
             raise ValueError(f"`runs` must be a folder, got the file {told['runs']}.")
+    _refuse_others(proximal, told.get("controller"))
     graph = trace(net, example)
     with evaluating(graph.model), torch.no_grad():
         found = run(graph.model, graph.calls[0])
-    if not isinstance(found, Mapping) or list(found) != list(graph.outputs):
-        raise ValueError(f"`net` must return a dict {{task: tensor}}, got {type(found).__name__}. Wrap its forward.")
+    _refuse_result(found, graph)
     trunk = tuple(told.get("trunk", ()))
     if trunk:
         parts_of(graph, trunk)
@@ -223,6 +225,36 @@ def loop_start(name: str, net: nn.Module, example: Any, proximal: Proximal, told
     network = RecordedSpec(name=type(graph.model).__name__, trunk=trunk, origin=told.get("origin", "")[:LONGEST])
     spec = recorded_spec(name, told, proximal, tasks, network, 0 if sample is None else len(sample.images))
     return Started(told, example, proximal, graph, tasks, loader, sample, spec, device)
+
+
+def _refuse_result(found: object, graph: ChannelGraph) -> None:
+    """Raise where a network returns something else than a dict of tensors under names that can be written."""
+    if isinstance(found, Mapping):
+        odd = [name for name in found if not (isinstance(name, str) and name.isprintable() and name)]
+        if odd:
+            raise ValueError(
+                f"`net` must return a dict whose names are printable texts, got {odd[0]!r}. Name outputs after tasks."
+            )
+    if not isinstance(found, Mapping) or list(found) != list(graph.outputs):
+        raise ValueError(f"`net` must return a dict {{task: tensor}}, got {type(found).__name__}. Wrap its forward.")
+
+
+def _refuse_others(proximal: object, controller: object) -> None:
+    """Raise where the optimiser is no Proximal, or the controller no controller of it."""
+    if not isinstance(proximal, Proximal):
+        raise TypeError(
+            f"`proximal` must be a Proximal, got {type(proximal).__name__}. Wrap the optimiser: Proximal(optimizer, "
+            "groups, penalty); where something is around the Proximal, give what is inside."
+        )
+    if controller is not None and not all(hasattr(controller, name) for name in ("base", "before")):
+        raise TypeError(
+            f"`controller` must be a Targeted or Scheduled, got {type(controller).__name__}. For a strength of your "
+            "own, leave it out and set proximal.strength before each step."
+        )
+    if getattr(controller, "proximal", proximal) is not proximal:
+        raise ValueError(
+            "`controller` must set the strength of `proximal`, got one of another optimiser. Make it from this one."
+        )
 
 
 def _images(
@@ -263,22 +295,3 @@ def refuse_groups(net: nn.Module, proximal: Proximal) -> None:
                 f"{bank.layer!r}]. If you left none out, the others cannot go, as an output cannot: then take "
                 "`coupled_groups`, in which those that can go are a layer of their own."
             )
-
-
-class HeldStrength:
-    """The strength of a loop without a controller: `base` is that of the proximal step."""
-
-    def __init__(self, proximal: Proximal) -> None:
-        self._proximal = proximal
-
-    @property
-    def base(self) -> float:
-        """The strength λ."""
-        return self._proximal.strength
-
-    @base.setter
-    def base(self, value: float) -> None:
-        self._proximal.strength = value
-
-    def before(self, step: int) -> None:
-        """Leave it as it is."""

@@ -18,10 +18,10 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 from winnow.engine.jobs.epoch_report import EpochReport, Seldom
-from winnow.engine.jobs.live_changes import LiveChanges, missed
+from winnow.engine.jobs.live_changes import HeldStrength, LiveChanges, missed
 from winnow.engine.jobs.loop_values import Losses, Metrics, RunStopped, Watch, how_ended, told_losses, told_metrics
-from winnow.engine.jobs.network_file import write_network
-from winnow.engine.jobs.recorded_spec import HeldStrength, Started, Told, loop_start, refuse_groups
+from winnow.engine.jobs.network_file import still_described, write_network
+from winnow.engine.jobs.recorded_spec import Started, Told, loop_start, refuse_groups
 from winnow.engine.jobs.sample import write_sample
 from winnow.engine.jobs.session import PAUSE_POLL, RECORDS_PER_EPOCH
 from winnow.engine.jobs.writer import ResultWriter
@@ -92,10 +92,10 @@ class Recorder:
         self._epoch, self._saving = 0, Seldom()
         self._losses: dict[str, list[Tensor | float]] = defaultdict(list)
         self._steps_an_epoch: int | None = None
-        self._images: int | None = None
+        self._images = 0.0  # seen since the last record of losses; NaN where that is not told
         self._message, self._cost = "", 0.0  # s, of writing the last record of losses
         self._clock = self._written = time.monotonic()
-        self._at = self._since = 0  # the step of the last record of losses, and that of the last epoch
+        self._since = 0  # the step of the last epoch
 
     def __enter__(self) -> Self:
         """Make the run folder, and write what is known before the first step."""
@@ -138,12 +138,12 @@ class Recorder:
 
         Raises:
             RunStopped: the run is to stop. The `with` block takes it.
-            ValueError: a loss of a task that there is not.
+            ValueError: a loss of a task that there is not, or no number of images.
 
         """
         self.note(losses)
         self._training.step += 1
-        self._images = images or self._told.get("batch_size")
+        self._images += self._watch.images(images, self._told.get("batch_size"))
         if self._due():
             self._write_losses()
         self._meet_requests()
@@ -178,6 +178,7 @@ class Recorder:
         if not self._watch.diverged():
             self._saving.when_due(self._save)
         self._progress(now=True)
+        self._written = time.monotonic()  # the pace is that of steps
 
     def add(self, metrics: Metrics) -> None:
         """Write metrics of the last epoch that were not known yet when it was written."""
@@ -202,20 +203,21 @@ class Recorder:
         training, now = self._training, time.monotonic()
         means = {task: sum(float(loss) for loss in own) / len(own) for task, own in self._losses.items()}
         self._watch.losses(means, training.step)
+        self._watch.norms()
         values: dict[tuple[str | None, str], float | None] = {(task or None, "loss"): m for task, m in means.items()}
         values |= {
             (None, "alive"): share_alive(training.proximal.banks, training.proximal.norms),
             (None, "strength"): training.proximal.strength,
             (None, "penalty"): float(training.proximal.value()),
         }
-        if self._images and training.step > self._at:
-            pace = (training.step - self._at) * self._images / max(now - self._written, 1e-9)
+        if self._images > 0:
+            pace = self._images / max(now - self._written, 1e-9)
             values[None, "images_per_second"] = pace
             self._writer.tick(images_per_second=pace)
         self._writer.events(self._place(), "train", values)
         self._losses.clear()
         self._progress()
-        self._written, self._at = time.monotonic(), training.step
+        self._written, self._images = time.monotonic(), 0.0
         self._cost = self._written - now
 
     def _place(self) -> tuple[int, int]:
@@ -285,6 +287,7 @@ class Recorder:
     def _end_well(self, state: str) -> None:
         if self._losses:
             self._write_losses()
+        self._watch.refuse_layers()
         training = self._training
         said = [*filter(None, [self._message, missed(training)])]
         said += self._watch.said(training.step, training.step - self._since)
@@ -292,5 +295,6 @@ class Recorder:
             self._writer.finish("failed", "; ".join([wrong, *said]))
             return
         self._save()
+        said += filter(None, [still_described(self.run.path / "weights", training, self._started.example)])
         self._report.tables()
         self._writer.finish(state, "; ".join(said))

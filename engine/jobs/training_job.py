@@ -14,7 +14,7 @@ from winnow.data.own import OwnData
 from winnow.engine.jobs.best_epoch import BestEpoch
 from winnow.engine.jobs.cost_prediction import compare_at_the_end, predict_cost
 from winnow.engine.jobs.epoch_report import EpochReport, removable_shares
-from winnow.engine.jobs.live_changes import cannot_be_met, missed
+from winnow.engine.jobs.live_changes import cannot_be_met, hardly_any_steps, missed
 from winnow.engine.jobs.other_ranks import train_along
 from winnow.engine.jobs.run_data import Say, batches, fields, prepare, require_readable, skipped_samples
 from winnow.engine.jobs.session import TrainingSession
@@ -43,7 +43,6 @@ from winnow.engine.training.loop import Training, begin, start_at_constants, val
 
 FEW_MEASUREMENTS = 30  # of a held-out loss: ten are lost in the running means
 SEEDED = "the code of the network seeds torch: its first weights are the same whatever --seed says"
-FEW_STEPS = 50  # of the penalty: fewer move hardly a group to zero
 
 
 def run_training(run: Run, writer: ResultWriter, stop_requested: StopRequest) -> str:
@@ -193,12 +192,7 @@ def _hard_target(training: Training) -> list[str]:
         return [hard]
     if penalty.refit_share == 0:
         return [f"without a refit, the share at the end may differ from {control.percent:g} % {share}"]
-    if control.refit_from - control.warm_up < FEW_STEPS:
-        steps = max(control.refit_from - control.warm_up, 0)
-        return [
-            f"the penalty acts for only {steps} steps: the smallest groups are then set to zero to reach the target"
-        ]
-    return []
+    return [*filter(None, [hardly_any_steps(control)])]
 
 
 def _learned_from_little(training: Training) -> list[str]:

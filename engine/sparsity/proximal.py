@@ -123,7 +123,7 @@ class Proximal(Wrapping):
     def _settle(self) -> None:
         """Remember how the parameters are now."""
         self._seen = readiness.seen(self.banks, moments.homes(self.optimizer))
-        self._written = readiness.written(self.banks)
+        self._written, self._still = readiness.written(self.banks), readiness.still(self.banks)
         self._steps = Steps(self.banks, self._overlap, self._shares())
 
     @property
@@ -133,8 +133,7 @@ class Proximal(Wrapping):
 
     @strength.setter
     def strength(self, value: float) -> None:
-        if value != self.penalty.strength:
-            self.penalty = self.penalty.at(value)
+        self.penalty = self.penalty.at(value)
 
     def value(self) -> Tensor:
         """Return R(w) at the current weights, a scalar."""
@@ -143,19 +142,20 @@ class Proximal(Wrapping):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step of the optimiser and one of the prox; nothing is moved if one of them is refused."""
-        with torch.enable_grad():
-            loss = closure() if closure is not None else None
-        known = self._look()
-        ready = [any(parameter.grad is not None for parameter in own) for own in self._written]
-        parts = self._smooth_step([place for place, moves in enumerate(ready) if moves], known)
-        before = self.norms
-        self.norms = list(before)
-        for part in parts:
-            for place, norms in zip(part.places, part.bank.split(self._prox(part)), strict=True):
-                self.norms[place] = norms
-        if self._overlap:  # a later bank has scaled what an earlier one holds
-            self.norms = [bank.norms() for bank in self.banks]
-        self._drift(before)
+        with self.hooked(closure) as loss:
+            known = self._look()
+            ready = [any(parameter.grad is not None for parameter in own) for own in self._written]
+            if not any(ready):
+                readiness.warn_of_none(known)
+            parts = self._smooth_step([place for place, moves in enumerate(ready) if moves], known)
+            before = self.norms
+            self.norms = list(before)
+            for part in parts:
+                for place, norms in zip(part.places, part.bank.split(self._prox(part)), strict=True):
+                    self.norms[place] = norms
+            if self._overlap:  # a later bank has scaled what an earlier one holds
+                self.norms = [bank.norms() for bank in self.banks]
+            self._drift(before)
         return loss
 
     def _look(self) -> Homes:
@@ -177,13 +177,11 @@ class Proximal(Wrapping):
 
     def _smooth_step(self, moving: Sequence[int], known: Homes) -> list[Part]:
         """Move everything along the gradient; return the banks that moved, and by which lengths."""
-        if isinstance(self.optimizer, SGD):
-            with self.inside():
-                self.optimizer.step()
-            return self._steps.sgd(known, moving)
-        with set_aside([p for place in moving for p in self.banks[place].parameters]), self.inside():
+        sgd = isinstance(self.optimizer, SGD)
+        own = [] if sgd else [parameter for place in moving for parameter in self.banks[place].parameters]
+        with set_aside([*self._still, *own]), self.inside():
             self.optimizer.step()
-        return self._steps.adam(self.optimizer, known, moving)
+        return self._steps.sgd(known, moving) if sgd else self._steps.adam(self.optimizer, known, moving)
 
     def _prox(self, part: Part) -> Tensor:
         """Take a proximal step, or, once the support is frozen, keep the dead at zero; return the norms."""

@@ -148,6 +148,23 @@ def written(banks: Sequence[Bank]) -> list[list[nn.Parameter]]:
     return [bank.parameters if bank.moves else [] for bank in banks]
 
 
+def still(banks: Sequence[Bank]) -> list[nn.Parameter]:
+    """Return the frozen members: a gradient of zeros or of an earlier step would let momentum move them."""
+    members = [axis.parameter for bank in banks for axis in bank.all_members]
+    return [parameter for parameter in members if not parameter.requires_grad]
+
+
+def warn_of_none(known: Homes) -> None:
+    """Warn of a step without any gradient: it moves nothing, whatever the network does that the loop trains."""
+    if all(parameter.grad is None for parameter in known):
+        warnings.warn(
+            "Proximal.step found no gradient in any parameter of its optimiser, so it moves nothing. Call backward() "
+            "before it. If the network was copied, or its parameters were replaced, as load_state_dict(assign=True) "
+            "does, make groups and optimiser from the network that you train.",
+            stacklevel=5,
+        )
+
+
 def refuse(
     optimizer: Optimizer, banks: Sequence[Bank], penalty: Penalty, overlap: bool, own: Sequence[list[nn.Parameter]]
 ) -> Homes:

@@ -5,10 +5,13 @@ set `param_groups`, `state` and `defaults`, register hooks, copy and pickle. All
 inside.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -27,8 +30,9 @@ class Wrapping(Optimizer):
         )  # what torch gives to an optimiser made without its constructor: hooks, a step with them
 
     def adopt(self, optimizer: Optimizer) -> None:
-        """Be around another optimiser from now on."""
+        """Be around another optimiser from now on; what was around it before may not step it any more."""
         self.optimizer = optimizer
+        optimizer.__dict__[_AROUND] = weakref.ref(self)
         optimizer.register_step_pre_hook(_refuse_alone)
 
     @property
@@ -67,6 +71,39 @@ class Wrapping(Optimizer):
         self.optimizer.add_param_group(param_group)
 
     @contextmanager
+    def hooked(self, closure: Callable[[], Any] | None) -> Iterator[Any]:
+        """Run the hooks of the optimiser inside around the whole step: they see all gradients and the final weights.
+
+        Gives what the closure returns, None without one.
+
+        Raises:
+            RuntimeError: another one is around the optimiser now.
+
+        """
+        inner = self.optimizer
+        if inner.__dict__[_AROUND]() is not self:
+            raise RuntimeError(
+                f"`optimizer` must be in one Proximal, got a {type(inner).__name__} that was given to another one "
+                "later: both would take its step. Step the later one; for two penalties, give each an optimiser with "
+                "the parameters of its own groups."
+            )
+        args: tuple[Any, ...] = () if closure is None else (closure,)
+        more: dict[str, Any] = {}
+        before, after = inner._optimizer_step_pre_hooks, inner._optimizer_step_post_hooks
+        for hook in [own for own in before.values() if own is not _refuse_alone]:
+            args, more = hook(inner, args, more) or (args, more)
+        inner._optimizer_step_pre_hooks, inner._optimizer_step_post_hooks = OrderedDict(), OrderedDict()
+        asked = args[0] if args else more.get("closure")
+        try:
+            with torch.enable_grad():
+                loss = asked() if asked is not None else None
+            yield loss
+        finally:
+            inner._optimizer_step_pre_hooks, inner._optimizer_step_post_hooks = before, after
+        for hook in list(after.values()):
+            hook(inner, args, more)
+
+    @contextmanager
     def inside(self) -> Iterator[None]:
         """Within it, the optimiser inside may take a step."""
         self.optimizer.__dict__[_INSIDE] = True
@@ -93,7 +130,7 @@ class Wrapping(Optimizer):
         super().__setstate__({})
 
 
-_INSIDE = "_step_of_proximal"
+_INSIDE, _AROUND = "_step_of_proximal", "_proximal_around"
 
 
 def _refuse_alone(optimizer: Optimizer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:

@@ -40,6 +40,8 @@ def started() -> tuple[Net, Proximal, Images]:
     net, images = Net(), Images(4, seed=1)
     example = next(iter(images))[0][:1]
     optimizer = torch.optim.AdamW(net.parameters(), 3e-3)
+    for parameter in net.parameters():  # for tests that take a step without a backward pass
+        parameter.grad = torch.zeros_like(parameter)
     return net, Proximal(optimizer, coupled_groups(net, example, within=("body",)), GroupLasso(0.02)), images
 
 

@@ -10,8 +10,7 @@ from torch import nn
 
 from tests.engine.own_loop import own_loop
 from winnow.engine import GroupLasso, Proximal, input_groups, record
-from winnow.engine.jobs.live_changes import LiveChanges, cannot_be_met, missed
-from winnow.engine.jobs.recorded_spec import HeldStrength
+from winnow.engine.jobs.live_changes import HeldStrength, LiveChanges, cannot_be_met, missed
 from winnow.engine.measure.counts import layer_macs
 from winnow.engine.runs.control import Control, ask
 from winnow.engine.sparsity.counts import Counts

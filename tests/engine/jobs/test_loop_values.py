@@ -1,6 +1,8 @@
 """What a loop of one's own hands over: right, or refused by name; and what is said of a loop that went wrong."""
 
 import copy
+import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +17,16 @@ from torch.utils.data import DataLoader
 
 from tests.engine.own_loop import TASKS, Images, Net, losses_of, own_loop
 from winnow.data.sample import Field
-from winnow.engine import GroupLasso, Proximal, coupled_groups, record
-from winnow.engine.jobs.loop_values import fitting_target, told_losses, told_metrics
+from winnow.engine import GroupLasso, Proximal, coupled_groups, input_groups, record
+from winnow.engine.jobs import recording
+from winnow.engine.jobs.loop_values import Watch, fitting_target, told_losses, told_metrics
 from winnow.engine.jobs.recorded_spec import named_tasks
 from winnow.engine.jobs.recording import Recorder
 from winnow.engine.jobs.restore import restored_network
+from winnow.engine.measure.counts import weight_macs
 from winnow.engine.runs.verify import verify
+from winnow.engine.sparsity.counts import Counts
+from winnow.engine.sparsity.strength import Scheduled, Targeted
 from winnow.engine.tasks.build import build_tasks
 
 BUILT = build_tasks(TASKS, tuple(TASKS))
@@ -32,7 +38,7 @@ BUILT = build_tasks(TASKS, tuple(TASKS))
         ({"side": torch.ones(24)}, r"one number of side, got float32 of shape \(24,\). Give the mean"),
         (torch.tensor(1j), r"one number, got complex64 of shape \(\)"),
         ([1.0, 2.0], "a number or a tensor of one number, got list"),
-        ({"side": None}, "one number of side, got NoneType"),
+        ({"side": None}, "one number of side, got NoneType. Where there is none, leave it out"),
         ({"side": "0.3"}, "one number of side, got str"),
         ({"adversary": 1.0}, "must name tasks, side, light, got adversary. Leave out"),
     ],
@@ -55,6 +61,8 @@ def test_told_losses_takes_numbers_of_every_kind() -> None:
         ({"side": {"accuracy": "high"}}, "a number for accuracy, got str"),
         ({"side": {"accuracy": None}}, r"a number for accuracy, got NoneType. .* float\('nan'\)"),
         ({"side": {"iou": torch.ones(3)}}, r"a number for iou, got shape \(3,\)"),
+        ({"side": {"iou": np.complex64(1j)}}, "a number for iou, got complex64"),
+        ({"side": {"iou": 10**400}}, "a number for iou, got one that is too large"),
         ({"side": {"two\nlines": 1.0}}, "names of 1 to 80 printable characters"),
     ],
 )
@@ -323,3 +331,122 @@ def test_a_depth_without_its_unit_is_said(tmp_path: Path, unit: str, scale: floa
 def test_classes_that_are_not_named_are_asked_for() -> None:
     with pytest.raises(ValueError, match=r"`classes` must name the classes of seg \(segmentation\), got none"):
         named_tasks(("seg",), {"seg": Field(kind="segmentation")})
+
+
+def gelu(net: Net) -> None:
+    net.body[2] = nn.GELU()
+
+
+def adapter(net: Net) -> None:
+    net.side = nn.Sequential(net.side, nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [(gelu, "got GELU instead of ReLU in body.2"), (adapter, "got Sequential instead of Linear")]
+)
+def test_layers_of_another_kind_are_refused_at_the_epoch(tmp_path: Path, change: Callable, said: str) -> None:
+    """No group is in them, yet the stored network would be another one."""
+    net = Net()
+    optimizer = Proximal(torch.optim.SGD(net.parameters(), 0.1), input_groups(net.body), GroupLasso(1e-3))
+    named = f"must keep its layers while it is recorded, {said}.*call record"
+    recorder = record("changed", net, torch.zeros(1, 1, 8, 8), optimizer, runs=tmp_path)
+
+    def loop() -> None:
+        with recorder as run:
+            run.epoch()
+            change(net)
+            with pytest.raises(ValueError, match=named):
+                run.epoch()
+
+    with pytest.raises(ValueError, match=named):
+        loop()  # refused at the end of the block too
+    assert recorder.run.status.state == "failed"
+    assert "must keep its layers" in recorder.run.status.message
+
+
+def hooked(net: Net) -> None:
+    net.side.register_forward_hook(lambda *given: 2 * given[2])
+
+
+def another_constant(net: Net) -> None:
+    net.body[1].eps = 0.5
+
+
+@pytest.mark.parametrize("change", [hooked, another_constant])
+def test_a_network_that_computes_something_else_at_the_end_is_not_offered(tmp_path: Path, change: Callable) -> None:
+    recorder, net, proximal = started(tmp_path)
+    with recorder as run:
+        change(net)
+        steps(run, net, proximal)
+        run.epoch()
+    assert run.run.status.state == "done"
+    assert "its network cannot be pruned or explained: it was changed while it was recorded" in run.run.status.message
+    assert all(check.whole for check in verify(run.run))
+    with pytest.raises(ValueError, match="changed while it was recorded, .* Do it in your own loop"):
+        restored_network(run.run, torch.device("cpu"))
+
+
+def test_a_controller_or_an_optimiser_of_something_else_is_refused(tmp_path: Path) -> None:
+    net, x = Net(), torch.zeros(1, 1, 8, 8)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    proximal = Proximal(optimizer, coupled_groups(net, x), GroupLasso(1e-3))
+    control = Scheduled(proximal, 0.1, 0, 0, 10)
+    twin, other = copy.deepcopy((net, proximal))
+    with pytest.raises(ValueError, match="must set the strength of `proximal`, got one of another optimiser"):
+        record("mine", twin, x, other, controller=control, runs=tmp_path)
+    with pytest.raises(TypeError, match="must be a Targeted or Scheduled, got function"):
+        record("mine", net, x, proximal, controller=lambda step: 0.1, runs=tmp_path)
+    with pytest.raises(TypeError, match=r"must be a Proximal, got SGD. Wrap the optimiser: Proximal\("):
+        record("mine", net, x, optimizer, runs=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_target_for_which_the_strength_hardly_moves_is_said(tmp_path: Path) -> None:
+    net, x = Net(), torch.zeros(1, 1, 8, 8)
+    proximal = Proximal(torch.optim.SGD(net.parameters(), 0.1), coupled_groups(net, x), GroupLasso(1e-3))
+    counts = Counts(net, proximal.banks, weight_macs(net, x))
+    few = "the penalty acts for only 0 steps: the smallest groups are then set to zero"
+    for base, warm_up, said in ((1e-3, 50, few), (0.0, 0, "the target starts from a λ of 0, which cannot rise")):
+        control = Targeted(proximal, base, counts, "group", 50.0, warm_up=warm_up, refit_from=20)
+        with record("mine", net, x, proximal, controller=control, runs=tmp_path) as run:
+            run.epoch()
+        assert said in run.run.status.message
+
+
+@pytest.mark.parametrize("name", ["", 0, "two\nlines"])
+def test_an_output_whose_name_cannot_be_written_is_refused(tmp_path: Path, name: Any) -> None:
+    class Named(nn.Sequential):
+        def forward(self, x: Tensor) -> dict[Any, Tensor]:
+            return {name: super().forward(x)}
+
+    net, x = Named(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1)), torch.rand(4, 4)
+    proximal = Proximal(torch.optim.SGD(net.parameters(), 0.1), input_groups(net), GroupLasso(1e-3))
+    with pytest.raises(ValueError, match="a dict whose names are printable texts, got"):
+        record("mine", net, x, proximal, runs=tmp_path)
+
+
+def test_what_is_alive_is_that_of_the_weights_as_the_loop_left_them(tmp_path: Path) -> None:
+    """A loop that prunes by hand, or averages weights, after the step."""
+    recorder, net, proximal = started(tmp_path)
+    with recorder as run:
+        steps(run, net, proximal, told=False)
+        for bank in proximal.banks:
+            bank.scale_(torch.zeros(bank.channels))
+        run.step(1.0)
+        run.epoch()
+    found = [json.loads(line) for line in (run.run.path / "events.jsonl").read_text().splitlines()]
+    alive = [event["value"] for event in found if event["quantity"] == "alive" and event["step"] == 1]
+    assert set(alive) == {0.0}
+
+
+def test_the_pace_counts_the_images_of_each_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "FIRST_EVERY", float("inf"))
+    with started(tmp_path)[0] as run:
+        run.step(1.0, images=24)
+        for images in (24, np.int64(24), 4):
+            run.step(1.0, images)
+        assert run._images == 52
+    assert math.isnan(Watch.images(None, None))
+    for odd in (-1, 2.5, "24", True):
+        with pytest.raises(ValueError, match=r"must be a whole number of images, got .*len\(images\)"):
+            Watch.images(odd, 24)

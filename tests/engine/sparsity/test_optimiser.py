@@ -429,3 +429,64 @@ def test_a_state_of_parameters_in_another_order_is_refused() -> None:
     other = Proximal(Adam(list(net.parameters())[::-1]), input_groups(net), LASSO)
     with pytest.raises(ValueError, match="the same parameters in the same order, got exp_avg of shape"):
         other.load_state_dict(proximal.state_dict())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hooks_of_the_optimiser_inside_see_all_gradients_and_the_final_weights(kind: str) -> None:
+    """A hook that clips, given before wrapping or after, clips what is penalised too."""
+
+    def clip(optimizer: Optimizer, *_: Any) -> None:
+        torch.nn.utils.clip_grad_value_(optimizer.param_groups[0]["params"], 1e-3)
+
+    nets = [net_of(), net_of()]
+    hooked, by_hand = (proximal_of(net, kind) for net in nets)
+    hooked.optimizer.register_step_pre_hook(clip)
+    seen: list[Tensor] = []
+    hooked.optimizer.register_step_post_hook(lambda *_: seen.append(nets[0][0].weight.detach().clone()))
+    by_hand.register_step_pre_hook(clip)
+    for net, proximal in zip(nets, (hooked, by_hand), strict=True):
+        steps(net, proximal, range(4))
+    for one, other in zip(*(net.parameters() for net in nets), strict=True):
+        assert torch.equal(one, other)
+    assert len(seen) == 4
+    assert torch.equal(seen[-1], nets[0][0].weight)
+
+
+def test_one_optimiser_is_not_stepped_by_two() -> None:
+    """Penalties for parts of a network in a Proximal each, around one optimiser: everything would move twice."""
+    net = net_of()
+    optimizer = SGD(net.parameters(), 0.1)
+    first = Proximal(optimizer, input_groups(net[0]), GroupLasso(0.01))
+    second = Proximal(optimizer, input_groups(net[2]), GroupLasso(0.01))
+    steps(net, second, range(1))
+    before = copy.deepcopy(net.state_dict())
+    with pytest.raises(RuntimeError, match="must be in one Proximal, got a SGD that was given to another one later"):
+        steps(net, first, range(1))
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_member_frozen_with_gradients_of_zeros_is_not_moved_by_momentum(kind: str) -> None:
+    net = net_of()
+    proximal = proximal_of(net, kind)
+    steps(net, proximal, range(3))
+    net[0].weight.requires_grad_(False)
+    before = net[0].weight.clone()
+    proximal.zero_grad(set_to_none=False)
+    net(images(3)).square().mean().backward()
+    proximal.step()
+    assert torch.equal(net[0].weight, before)
+
+
+def test_a_step_without_any_gradient_is_said() -> None:
+    """As where network and optimiser were copied one by one, or `load_state_dict(assign=True)` replaced parameters."""
+    net = net_of()
+    proximal = proximal_of(net)
+    net.load_state_dict(copy.deepcopy(net.state_dict()), assign=True)
+    with pytest.warns(UserWarning, match="no gradient in any parameter of its optimiser, so it moves nothing"):
+        steps(net, proximal, range(1))
+
+
+def test_a_strength_of_several_numbers_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="`strength` must be a finite number ≥ 0, got tensor"):
+        proximal_of(net_of()).strength = torch.ones(2)  # type: ignore[assignment]
