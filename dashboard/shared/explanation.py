@@ -43,15 +43,14 @@ NOTHING_BEFORE = "It ended before anything was measured."
 def chosen_explanation(run: Run) -> tuple[DerivedJob | None, bool]:
     """Let the user choose an explanation of a run, the newest whole one at first.
 
-    Return it, and whether the run has any: where the address names one that is gone, that is said, and it is None.
+    Return it, and whether the run has any: it is None where the address names one that is gone, and where the first one
+    came after the page was opened, until the user chooses it.
     """
     works = {work.id: work for work in explanations.explanations(run)}
-    if not works:
-        return None, False
     identity = chosen_of(
         Selector(EXPLANATION, "Explanation", 440), {name: _called(work) for name, work in works.items()}
     )
-    return works.get(identity or ""), True
+    return works.get(identity or ""), bool(works)
 
 
 def explanation_progress(work: DerivedJob, drawn: str, named: bool = False) -> None:

@@ -11,7 +11,7 @@ from winnow.dashboard.frames import explanations
 from winnow.dashboard.frames.run_images import NO_IMAGES, imageless
 from winnow.dashboard.shared import address, explanation
 from winnow.dashboard.shared.address import EXPLANATION
-from winnow.dashboard.shared.choosing import gone
+from winnow.dashboard.shared.choosing import ELSEWHERE, gone
 from winnow.dashboard.shared.run_bar import ENDED, frozen, readable, redrawn, run_bar, same_as_before
 from winnow.dashboard.shared.selection import Selected, select, selected
 from winnow.engine.runs.derived import DerivedJob
@@ -42,11 +42,13 @@ def explained(views: Callable[[DerivedJob, Run], None]) -> None:
         work, some = explanation.chosen_explanation(run)
         live = [other for other in explanations.explanations(run) if other.status.state in LIVE]
         held = frozen(bool(live))
-    if work is None and (some or address.named(EXPLANATION)):
+    if work is None and address.named(EXPLANATION):
         gone(EXPLANATION, f"of run {run.id}", others=some)
         return
     if work is None:
-        _first(run)
+        if some:
+            st.info(ELSEWHERE.format("an explanation"), icon=":material/notifications:")
+        _first(run, some)
         return
     same_as_before(work)
     for other in [work, *(other for other in live if other.id != work.id)]:
@@ -90,13 +92,13 @@ def layer_of(work: DerivedJob, key: str) -> str:
     return chosen
 
 
-def _first(run: Run) -> None:
-    """Say what to do where there is no explanation, and what that costs."""
+def _first(run: Run, some: bool) -> None:
+    """Say what to do where there is no explanation, or none is chosen, and what that costs."""
     if not manifests(run.path / "weights"):
         st.info(NEVER if run.status.state in ENDED else NO_CHECKPOINT, icon=":material/hourglass_empty:")
         return
     st.subheader("What does each task rely on?", anchor=False)
-    if not imageless(run):
+    if not imageless(run) and not some:
         st.markdown(EMPTY)
     _form(run)
 

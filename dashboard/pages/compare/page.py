@@ -26,7 +26,7 @@ from winnow.dashboard.shared.choosing import Selector, called, chosen_of, gone
 from winnow.dashboard.shared.explanation import verdict_badge
 from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.dashboard.shared.panel import Chart, DrawnFigure, draw, explain
-from winnow.dashboard.shared.run_bar import ended, same_as_before
+from winnow.dashboard.shared.run_bar import ended, looked_at
 from winnow.dashboard.shared.selection import say_absent, select, selected
 from winnow.dashboard.shared.welcome import welcome
 from winnow.dashboard.shared.who_pays import PairView, paying_view
@@ -105,8 +105,7 @@ def _one(runs: Mapping[str, Run], names: Mapping[str, str], name: str, label: st
 
 def _compared(a: Run, b: Run) -> None:
     """Draw the open view."""
-    for run in {run.id: run for run in (a, b)}.values():
-        same_as_before(run)
+    looked_at(*{run.id: run for run in (a, b)}.values())
     if a.id == b.id:
         st.info(SAME, icon=":material/compare:")
         return

@@ -19,7 +19,7 @@ from winnow.dashboard.shared.choosing import Selector, chosen_of, gone
 from winnow.dashboard.shared.controls import resume, stop_button
 from winnow.dashboard.shared.formatting import duration, plain
 from winnow.dashboard.shared.progress import message, state_line
-from winnow.dashboard.shared.run_bar import frozen, readable, redrawn, same_as_before
+from winnow.dashboard.shared.run_bar import frozen, looked_at, readable, redrawn
 from winnow.engine.runs.study import Study
 from winnow.engine.runs.work_folder import LIVE, UNFINISHED, State, Status
 from winnow.engine.specs.study import PathSpec, StudySpec
@@ -55,7 +55,7 @@ def page() -> None:
     if study is None:
         gone(STUDY)
     elif readable(study):
-        same_as_before(study)
+        looked_at(study)
         redrawn(_progress, EVERY / 5 if live else None, study, study.status.state)
         redrawn(_results, EVERY if live and not held else None, study)
     st.space("small")
