@@ -154,7 +154,9 @@ def folded_form(label: str, key: str, draw: Callable[[], None], expanded: bool =
     if st.session_state.pop(SHUT, None) == key:
         st.session_state[key] = False
     begun: dict[str, bool] = st.session_state.setdefault(FOLDS, {})
-    fold = st.expander(label, expanded=begun.setdefault(key, expanded), icon=":material/add:", key=key, on_change="rerun")
+    fold = st.expander(
+        label, expanded=begun.setdefault(key, expanded), icon=":material/add:", key=key, on_change="rerun"
+    )
     if fold.open:
         with fold:
             draw()

@@ -53,7 +53,7 @@ def column(task: str, metric: Metric) -> str:
 
 def compared_runs(summaries: Sequence[Summary]) -> pd.DataFrame:
     """Return what differs between the specs of some runs, and their results, one column per run."""
-    titles = _titles(summaries)
+    titles = list(run_titles(summaries))
     specs = [_fields(summary.spec.model_dump(mode="json")) if summary.spec else {} for summary in summaries]
     names = dict.fromkeys(name for spec in specs for name in spec)
     shown = {name: [_said(name, spec.get(name)) for spec in specs] for name in names if name != "name"}
@@ -89,13 +89,13 @@ def _strength(penalty: PenaltySpec) -> str:
     return power(penalty.strength) if penalty.target is None else f"{penalty.target:g} % {SHORT[penalty.target_of]}"
 
 
-def _titles(summaries: Sequence[Summary]) -> list[str]:
-    """Name the columns by the runs' names, with the id where two runs share one."""
-    names = [summary.name for summary in summaries]
-    return [
-        summary.name if names.count(summary.name) == 1 else f"{isolated(summary.name)} ({summary.id})"
-        for summary in summaries
-    ]
+def run_titles(summaries: Sequence[Summary]) -> dict[str, str]:
+    """Return the column of each run, its name, with the id where two runs share one → how a page shows that."""
+    names = [one.name for one in summaries]
+    return {
+        name + more: isolated(name) + more
+        for name, more in ((one.name, f" ({one.id})" if names.count(one.name) > 1 else "") for one in summaries)
+    }
 
 
 def _fields(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

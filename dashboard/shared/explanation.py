@@ -6,7 +6,7 @@ from winnow.dashboard.frames import explanations, trust
 from winnow.dashboard.shared.address import EXPLANATION
 from winnow.dashboard.shared.choosing import Selector, chosen_of
 from winnow.dashboard.shared.controls import resume, stop_button
-from winnow.dashboard.shared.formatting import STATES, Colour, moment, plain, sentence, state_word
+from winnow.dashboard.shared.formatting import STATES, Colour, isolated, moment, plain, sentence, state_word
 from winnow.dashboard.shared.formatting import asked as strength
 from winnow.engine.explain.checks import badges
 from winnow.engine.runs.derived import DerivedJob
@@ -119,7 +119,7 @@ def provenance(run: Run, work: DerivedJob, method: str, tasks: tuple[str, ...] =
     colour, _ = trust.verdict(work, method, tasks)
     known = explanations.explanation_table(work, "faithfulness")
     images = int(known["images"].max()) if len(known) else asked.images
-    facts = [run.spec.name, run.id, strength(run.spec.penalty), method, f"{images} {asked.split} images"]
+    facts = [isolated(run.spec.name), run.id, strength(run.spec.penalty), method, f"{images} {asked.split} images"]
     facts += [f"of the {asked.of}", f"against {asked.fill}"]
     facts += [f"faithfulness {_of(tasks)}: {trust.VERDICTS[colour]}", work.id]
     return plain(" · ".join(facts))

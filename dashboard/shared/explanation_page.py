@@ -42,13 +42,8 @@ def explained(views: Callable[[DerivedJob, Run], None]) -> None:
         work, some = explanation.chosen_explanation(run)
         live = [other for other in explanations.explanations(run) if other.status.state in LIVE]
         held = frozen(bool(live))
-    if work is None and address.named(EXPLANATION):
-        gone(EXPLANATION, f"of run {run.id}", others=some)
-        return
     if work is None:
-        if some:
-            st.info(ELSEWHERE.format("an explanation"), icon=":material/notifications:")
-        _first(run, some)
+        _unchosen(run, some)
         return
     same_as_before(work)
     for other in [work, *(other for other in live if other.id != work.id)]:
@@ -92,8 +87,13 @@ def layer_of(work: DerivedJob, key: str) -> str:
     return chosen
 
 
-def _first(run: Run, some: bool) -> None:
-    """Say what to do where there is no explanation, or none is chosen, and what that costs."""
+def _unchosen(run: Run, some: bool) -> None:
+    """Say that the explanation is gone, or waits to be chosen; else what to do where there is none, and its cost."""
+    if address.named(EXPLANATION):
+        gone(EXPLANATION, f"of run {run.id}", others=some)
+        return
+    if some:
+        st.info(ELSEWHERE.format("an explanation"), icon=":material/notifications:")
     if not manifests(run.path / "weights"):
         st.info(NEVER if run.status.state in ENDED else NO_CHECKPOINT, icon=":material/hourglass_empty:")
         return

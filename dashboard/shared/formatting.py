@@ -30,9 +30,10 @@ REPAIRS = {"norms": "batch norms repaired", "readers": "layers repaired", "both"
 
 
 def isolated(text: str) -> str:
-    """Return a text that leaves the order of what stands beside it: Hebrew or Arabic would turn ids and numbers round.
+    """Return a name that leaves the order of what stands beside it: Hebrew or Arabic would turn ids and numbers round.
 
-    It is set between the marks of an isolate (Unicode U+2068, U+2069), which cannot be seen.
+    Only a name is isolated, where it is put beside an id or a number: a whole sentence would be laid out from the right
+    where it begins with such a name. Never in a file. The marks of an isolate (Unicode U+2068, U+2069) cannot be seen.
     """
     turned = any(bidirectional(letter) in ("R", "AL") for letter in text)
     return f"\u2068{text}\u2069" if turned else text
@@ -40,7 +41,7 @@ def isolated(text: str) -> str:
 
 def plain(text: str) -> str:
     """Return Markdown that shows `text` as it is: no emphasis, links, images, formulae, tags, icons or new lines."""
-    escaped = re.sub(r"([!-/;-@\[-`{-~])", r"\\\1", isolated(" ".join(text.split())))
+    escaped = re.sub(r"([!-/;-@\[-`{-~])", r"\\\1", " ".join(text.split()))
     return re.sub(r":(?=\w)", ":\u2060", escaped)  # a word joiner, or :this: becomes an icon
 
 

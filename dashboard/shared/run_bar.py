@@ -18,8 +18,8 @@ from winnow.dashboard.shared.address import RUN
 from winnow.dashboard.shared.choosing import Selector, called, chosen_of, gone
 from winnow.dashboard.shared.damage import guarded_page
 from winnow.dashboard.shared.formatting import STATES, plain, sentence
-from winnow.dashboard.shared.welcome import welcome
 from winnow.dashboard.shared.watching import watched
+from winnow.dashboard.shared.welcome import welcome
 from winnow.engine.runs.derived import KINDS, derived_jobs
 from winnow.engine.runs.launch import JobError
 from winnow.engine.runs.run import Run, list_runs

@@ -19,7 +19,7 @@ from winnow.dashboard.frames.summaries import Summary, image_sets, summaries
 from winnow.dashboard.frames.summaries import tasks as tasks_of
 from winnow.dashboard.frames.tables import column
 from winnow.dashboard.shared import address
-from winnow.dashboard.shared.formatting import plain
+from winnow.dashboard.shared.formatting import isolated, plain
 from winnow.dashboard.shared.panel import Chart, draw
 from winnow.engine.runs.quantities import metrics
 from winnow.engine.runs.run import run_below, runs_folder
@@ -76,11 +76,8 @@ def pareto_of(study: Study) -> None:
         chart, missing = _drawing(study.path, versions, wanted, cost)
     if missing:
         st.caption(missing)
-    _drawn(
-        chart,
-        f"{plain(study.spec.name)} · {plain(study.id)} · {studies.SPLIT_TITLES[split]} · tasks {plain(subset)}",
-        cost,
-    )
+    named = f"{plain(isolated(study.spec.name))} · {plain(study.id)}"
+    _drawn(chart, f"{named} · {studies.SPLIT_TITLES[split]} · tasks {plain(subset)}", cost)
 
 
 def quantities(study: Study, subset: str, split: str) -> list[Quantity]:
@@ -142,7 +139,7 @@ def _say_left_out(every: Sequence[Summary], known: Sequence[Summary], reasons: M
 
 def _named(names: Sequence[str]) -> str:
     more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(isolated, names[:MOST_NAMES])) + (f" and {more} more" if more > 0 else "")
 
 
 def _of_the_same_images(known: Sequence[Summary]) -> list[Summary]:

@@ -24,7 +24,7 @@ from winnow.dashboard.shared.address import OTHER, RUN
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.choosing import Selector, called, chosen_of, gone
 from winnow.dashboard.shared.explanation import verdict_badge
-from winnow.dashboard.shared.formatting import plain, sentence
+from winnow.dashboard.shared.formatting import isolated, plain, sentence
 from winnow.dashboard.shared.panel import Chart, DrawnFigure, draw, explain
 from winnow.dashboard.shared.run_bar import ended, looked_at
 from winnow.dashboard.shared.selection import say_absent, select, selected
@@ -229,16 +229,19 @@ def _seeds(a: Run, b: Run) -> None:
         overlap, drawn = masks.overlap(known[: masks.MOST_RUNS]), True
         st.subheader(f"{name} over {len(known[: masks.MOST_RUNS])} seeds", anchor=False)
         chart = Chart(mask_overlap.mask_overlap(overlap), overlap)
-        draw(chart, f"seeds_{name}", mask_overlap.READING, f"{name}: {_named(run)} · {plain(run.id)}")
+        draw(chart, f"seeds_{name}", mask_overlap.READING, f"{name}: {_shown(run)} · {plain(run.id)}")
     if not drawn:
         st.info(NO_SEEDS, icon=":material/casino:")
 
 
 def _descriptions(a: Run, b: Run) -> None:
-    frame = tables.compared_runs([summary(a), summary(b)])
+    known = [summary(a), summary(b)]
+    frame, titles = tables.compared_runs(known), tables.run_titles(known)
     if differ := pairs.pair_other_images(a, b, "val"):
         st.warning(OTHER_IMAGES.format(plain(differ)), icon=":material/warning:")
-    st.dataframe(frame, key="pair_descriptions", hide_index=True, placeholder="–", height="content")
+    st.dataframe(
+        frame, key="pair_descriptions", hide_index=True, placeholder="–", height="content", column_config=titles
+    )
     explain(
         lambda: frame, "descriptions", "Only what differs between the descriptions, then the results.", _about(a, b)
     )
@@ -256,5 +259,9 @@ def _named(run: Run) -> str:
     return summary(run).name
 
 
+def _shown(run: Run) -> str:
+    return plain(isolated(_named(run)))
+
+
 def _about(a: Run, b: Run) -> str:
-    return f"A: {plain(_named(a))}, {plain(a.id)} · B: {plain(_named(b))}, {plain(b.id)}"
+    return f"A: {_shown(a)}, {plain(a.id)} · B: {_shown(b)}, {plain(b.id)}"

@@ -130,7 +130,11 @@ def test_a_pruning_is_said_by_what_was_asked() -> None:
 @pytest.mark.parametrize("name", ["עברית", "run العربية"])
 def test_a_name_that_is_read_from_the_right_leaves_the_id_beside_it_in_order(name: str) -> None:
     assert isolated(name) == f"\u2068{name}\u2069"
-    assert plain(name) == f"\u2068{name}\u2069"
+    assert plain(name) == name
+
+
+def test_a_message_that_names_something_read_from_the_right_begins_and_ends_as_it_is_written() -> None:
+    assert sentence("עברית is missing.") == plain("עברית is missing.") == r"עברית is missing\."
 
 
 def test_other_names_stand_as_they_are() -> None:
