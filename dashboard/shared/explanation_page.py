@@ -8,7 +8,7 @@ from winnow.dashboard.figures.cell_points import picked
 from winnow.dashboard.forms.explain import new_explanation
 from winnow.dashboard.forms.widgets import folded_form
 from winnow.dashboard.frames import explanations
-from winnow.dashboard.frames.run_images import NO_IMAGES, imageless
+from winnow.dashboard.frames.run_images import imageless, no_images
 from winnow.dashboard.shared import address, explanation
 from winnow.dashboard.shared.address import EXPLANATION
 from winnow.dashboard.shared.choosing import ELSEWHERE, gone
@@ -106,8 +106,8 @@ def _unchosen(run: Run, some: bool) -> None:
 def _form(run: Run) -> None:
     """Offer an explanation, or say why the run can't be explained."""
     if imageless(run):
-        st.info(NO_IMAGES, icon=":material/hide_image:")
+        st.info(no_images(run), icon=":material/hide_image:")
         return
     if work := new_explanation(run):
         address.address_moved({EXPLANATION: work.id})
-    st.markdown("Or in a terminal: `winnow explain RUN`")
+    st.markdown(f"Or in a terminal: `winnow explain {run.id}`")

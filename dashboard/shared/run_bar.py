@@ -41,9 +41,10 @@ Work = TypeVar("Work", bound=WorkFolder)
 More = ParamSpec("More")
 
 
-def run_bar(*shows: str) -> tuple[Run, DeltaGenerator] | None:
+def run_bar(*shows: str, badge: bool = True) -> tuple[Run, DeltaGenerator] | None:
     """Let the user choose a run; return it and the bar for what stands beside it. `shows`: what else the page shows.
 
+    `badge`: say here that a run did not end well; not on a page that says so itself.
     None where there is none to show: the welcome is drawn where no run exists, and a run that is gone is said.
     """
     runs = {run.id: run for run in list_runs()}
@@ -55,7 +56,7 @@ def run_bar(*shows: str) -> tuple[Run, DeltaGenerator] | None:
     bar = st.container(horizontal=True, vertical_alignment="center")
     with bar:
         chosen = chosen_of(Selector(RUN, "Run", 460, shows), {name: called(run) for name, run in runs.items()})
-        if chosen is not None:
+        if chosen is not None and badge:
             ended(runs[chosen])
     if chosen is None:
         gone(RUN)

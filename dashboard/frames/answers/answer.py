@@ -20,17 +20,6 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def percent(value: float) -> str:
-    """Say a share [%] in a sentence: 71 %, 0.4 %, a dash where it is not known; only a whole is 0 % or 100 %."""
-    if value != value:
-        return "–"
-    if 0 < value < 0.05:
-        return "less than 0.1 %"
-    if 99.5 <= value < 100:
-        return f"{min(round(value, 1), 99.9):.1f} %"
-    return f"{value:.0f} %" if value >= 10 or value == round(value) else f"{value:.1f} %"
-
-
 def joined_up(parts: Iterable[str], most: int | None = None) -> str:
     """Join words as a sentence does: a, b and c; of more than `most`, the first: a, b and 3 more."""
     every = [*parts] or [""]

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from winnow.dashboard.frames.answers.answer import Answer, count, joined_up, percent
+from winnow.dashboard.frames.answers.answer import Answer, count, joined_up
+from winnow.dashboard.shared.formatting import percent
 
 
 def data_answer(splits: pd.DataFrame, coverage: pd.DataFrame, findings: int) -> Answer:

@@ -5,11 +5,11 @@ from math import isfinite, nan
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.answers.answer import Answer, count, joined_up, percent
+from winnow.dashboard.frames.answers.answer import Answer, count, joined_up
 from winnow.dashboard.frames.answers.of_run import ENDED
 from winnow.dashboard.frames.certificate import CertificateFile
 from winnow.dashboard.frames.summaries import Summary
-from winnow.dashboard.shared.formatting import measured
+from winnow.dashboard.shared.formatting import measured, percent
 from winnow.engine.studies.layer_budgets import cut_costs
 
 TOGETHER = "These are cuts of one layer at a time. All of them together cost more: a pruning measures how much."
@@ -64,7 +64,7 @@ def _faster(costs: pd.DataFrame) -> str:
     if timed.empty or not timed["pruned"].notna().any():
         return ""
     row = timed.sort_values("batch").iloc[0]
-    return f", and a batch of {row['batch']:.0f} takes {100 * row['pruned'] / row['dense']:.0f} % of the time"
+    return f", and a batch of {row['batch']:.0f} takes {percent(100 * row['pruned'] / row['dense'])} of the time"
 
 
 def _exact(found: CertificateFile | None) -> str:

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.answers.answer import Answer, count, percent
+from winnow.dashboard.frames.answers.answer import Answer, count
 from winnow.dashboard.frames.differences import Which
-from winnow.dashboard.shared.formatting import level_word
+from winnow.dashboard.shared.formatting import level_word, percent
 from winnow.engine.studies.depth_advice import advice_sentence
 
 
@@ -99,4 +99,4 @@ def _by(row: pd.Series) -> str:
 
 
 def _place(row: pd.Series) -> str:
-    return f"{row['group_sparsity']:.0f} % zero groups"
+    return f"{percent(float(row['group_sparsity']))} zero groups"

@@ -54,6 +54,7 @@ NO_CIRCUITS = (
     "{} not been explained with circuits. They take minutes, so they are found on request: on the page Explain, under "
     "Advanced, or with `winnow explain RUN --circuits`."
 )
+NONE_FOUND = "Circuits of {} were asked for, and there are none. {}"
 AGREED = (
     "a_share, b_share: edges that the task's circuit keeps, of all edges of the layer whose weight is not zero, in A "
     "and in B. The other columns are there only where one run started with the weights of the other: otherwise channel "
@@ -205,9 +206,7 @@ def _circuits(a: Run, b: Run) -> None:
     works = {name: circuits.explained_with_circuits(run) for name, run in (("A", a), ("B", b))}
     one, other = works["A"], works["B"]
     if one is None or other is None:
-        missing = [name for name, work in works.items() if work is None]
-        has = f"{' and '.join(missing)} {'has' if len(missing) == 1 else 'have'}"
-        st.info(NO_CIRCUITS.format(has), icon=":material/account_tree:")
+        _no_circuits({name: run for name, run in (("A", a), ("B", b)) if works[name] is None})
         return
     frame, reason = circuits.circuits_agreed(one, other)
     if reason:
@@ -217,6 +216,18 @@ def _circuits(a: Run, b: Run) -> None:
         verdict_badge(f"the circuits of {name}", *circuit_verdict(explanation_table(work, "circuit_figures")))
     st.dataframe(frame.round(1), key="pair_circuits", hide_index=True, placeholder="–", height="content", row_height=30)
     explain(lambda: frame, "pair_circuits", AGREED, f"{_about(a, b)} · {one.id} · {other.id}")
+
+
+def _no_circuits(runs: Mapping[str, Run]) -> None:
+    """Say which runs have no circuits, and why: none were asked for, or none were found."""
+    refused = {name: circuits.newest_refused(run) for name, run in runs.items()}
+    unasked = [name for name, why in refused.items() if why is None]
+    if unasked:
+        has = f"{' and '.join(unasked)} {'has' if len(unasked) == 1 else 'have'}"
+        st.info(NO_CIRCUITS.format(has), icon=":material/account_tree:")
+    for name, why in refused.items():
+        if why is not None:
+            st.info(NONE_FOUND.format(name, sentence(why or circuits.UNTOLD)), icon=":material/account_tree:")
 
 
 def _seeds(a: Run, b: Run) -> None:

@@ -11,7 +11,7 @@ from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.concepts import cell_title, names_of_channels
 from winnow.dashboard.pages.explain.in_images import channel_row, no_maps, with_maps
 from winnow.dashboard.shared import address, run_figures
-from winnow.dashboard.shared.formatting import plain
+from winnow.dashboard.shared.formatting import percent, plain
 from winnow.dashboard.shared.panel import PICTURES, Chart, draw, explain, keyed, source, tall
 from winnow.dashboard.shared.selection import select, select_layer, selected_layer
 from winnow.engine.explain.maps.store import SpatialStore, Top
@@ -91,7 +91,7 @@ def _silence(known: SpatialStore, chosen: Cell) -> None:
     left.image(pictures.overlaid(blank, silent, 1.0), caption=said, width="stretch", output_format="PNG", alt=said)
     right.metric(
         "Silent, share of all positions and images",
-        f"{100 * float(silent.mean()):.0f} %",
+        percent(100 * float(silent.mean())),
         help="A channel is silent where it is exactly 0: behind a ReLU, wherever nothing activates it",
     )
 

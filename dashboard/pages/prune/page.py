@@ -10,7 +10,7 @@ from winnow.dashboard.forms.prune import new_pruning
 from winnow.dashboard.forms.widgets import folded_form, shut_form
 from winnow.dashboard.frames.answers import of_pruning
 from winnow.dashboard.frames.prunings import pruning_called
-from winnow.dashboard.frames.run_images import NO_IMAGES, imageless, only_sampled
+from winnow.dashboard.frames.run_images import imageless, no_images, only_sampled
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.pages.prune.pruning import pruning as draw_pruning
 from winnow.dashboard.pages.prune.sensitivity import sensitivity_view
@@ -86,7 +86,7 @@ def _waits(run: Run) -> str:
     if not manifests(run.path / "weights"):
         return NEVER if run.status.state in ENDED else NOT_YET
     if imageless(run):
-        return NO_IMAGES
+        return no_images(run)
     return RUNNING if run.status.state in LIVE else ""
 
 

@@ -16,7 +16,7 @@ from winnow.dashboard.frames.layer_sensitivity import (
     suggestions,
 )
 from winnow.dashboard.frames.log import tail
-from winnow.dashboard.frames.run_images import ONLY_SAMPLE, only_sampled
+from winnow.dashboard.frames.run_images import only_sampled
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import PRUNING, SENSITIVITY
 from winnow.dashboard.shared.answer import answer
@@ -41,6 +41,10 @@ SUGGESTED = (
     "One row per layer: the largest share of its channels whose removal alone costs each task no more than the "
     "tolerance. Saved: what this cut alone saves of the network, in addition to what nothing uses. Cost: the fall of "
     "the task that loses most; where nothing is suggested, that of the smallest cut."
+)
+SAMPLED = (
+    "Channels are cut by their norms. To cut by relevance, training images are needed, and this run stores only a "
+    "sample of its validation images."
 )
 STOPPING = "The analysis stops after this cut. The layers that it has finished are kept."
 
@@ -78,7 +82,7 @@ def _new(run: Run, others: int) -> None:
 def _form(run: Run, key: str) -> None:
     sampled = only_sampled(run)
     if sampled:
-        st.caption(ONLY_SAMPLE.format("the criterion relevance"))
+        st.caption(SAMPLED)
     first, images = ([], []) if sampled else (["criterion"], ["relevance_images"])
     values = field_row(SensitivitySpec, [*first, "shares", "images", "tolerance"], form="sensitivity")
     values |= field_row(SensitivitySpec, [*images, "threads", "device"], "Measuring", "sensitivity")

@@ -9,7 +9,7 @@ from winnow.dashboard.frames.run_images import ONLY_SAMPLE, only_sampled
 from winnow.dashboard.pages.prune.before_after import pruned_source
 from winnow.dashboard.shared.controls import resume, stop_button
 from winnow.dashboard.shared.entries import entered_options
-from winnow.dashboard.shared.formatting import amount, plain, spread
+from winnow.dashboard.shared.formatting import amount, percent, plain, spread
 from winnow.dashboard.shared.panel import explain
 from winnow.dashboard.shared.progress import message, state_line
 from winnow.dashboard.shared.run_bar import redrawn
@@ -136,7 +136,7 @@ def _speeds(frame: pd.DataFrame) -> pd.DataFrame:
             "network": row["model"],
             "time": spread(row["median"], row["low"], row["high"], "s") + ("" if row["steady"] else ", busy"),
             "speed-up": f"{row['speed_up']:.2f} × ({row['speed_up_low']:.2f}–{row['speed_up_high']:.2f})",
-            "of the promise": f"{100 * row['achieved']:.0f} %" if row["model"] == "compact" else "",
+            "of the promise": percent(100 * row["achieved"]) if row["model"] == "compact" else "",
             "file": amount(row["bytes"], "B"),
             "peak memory": amount(row["peak_bytes"], "B"),
         }
@@ -149,7 +149,7 @@ def _lost(frame: pd.DataFrame) -> pd.DataFrame:
     times = [amount(abs(value), "s") for value in frame["seconds"]]
     signed = [f"−{time}" if value < 0 else time for time, value in zip(times, frame["seconds"], strict=True)]
     return pd.DataFrame(
-        {"lost to": frame["cause"], "time": signed, "share": [f"{value:.0f} %" for value in frame["share"]]}
+        {"lost to": frame["cause"], "time": signed, "share": [percent(value) for value in frame["share"]]}
     )
 
 
