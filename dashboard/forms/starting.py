@@ -35,7 +35,7 @@ def start_job(run: Run, values: Values, stem: str = "") -> DerivedJob | None:
         work = derived_job(run, read(values), stem)
         launch.start(work)
     except (SpecError, launch.JobError, OSError) as error:
-        if work is None or not launch.refused(work, str(error)):
+        if work is None or not launch.not_started(work, str(error)):
             st.error(sentence(str(error)), icon=":material/error:")
             return None
     return work

@@ -90,7 +90,7 @@ def arrive(page: str) -> None:
     st.session_state[STANDING] = _Standing(page, said)
 
 
-def page() -> str | None:
+def open_page() -> str | None:
     """Return which page is open, None where nobody said."""
     standing = st.session_state.get(STANDING)
     return standing.page if isinstance(standing, _Standing) else None

@@ -53,7 +53,7 @@ def chosen_of(choice: Selector, known: Mapping[str, str]) -> str | None:
     """
     complete_usual([RUN, choice.name, *choice.shows])
     if not known:
-        here = (address.page(), address.named(RUN), choice.name)
+        here = (address.open_page(), address.named(RUN), choice.name)
         st.session_state[NONE_OF] = frozenset({here, *_none_here()})
         return None
     named = address.named(choice.name)
@@ -76,14 +76,14 @@ def complete_usual(names: Sequence[str]) -> None:
     if any(address.named(name) is None for name in names):
         said = completed([RUN], address.linked())
         without = _none_here()
-        own = [name for name in names if (address.page(), said.get(RUN), name) not in without]
+        own = [name for name in names if (address.open_page(), said.get(RUN), name) not in without]
         address.complete(completed(own, said))
 
 
 def _none_here() -> frozenset[tuple[str | None, str | None, str]]:
     """Return of which (page, run, name) there was none when the page was opened; another page begins anew."""
     known: frozenset[tuple[str | None, str | None, str]] = st.session_state.get(NONE_OF, frozenset())
-    return frozenset(one for one in known if one[0] == address.page())
+    return frozenset(one for one in known if one[0] == address.open_page())
 
 
 def gone(name: str, where: str = "", others: bool = True) -> None:

@@ -27,7 +27,8 @@ def say_links() -> None:
 
 def welcome() -> None:
     """Say what Winnow is and offer the demo run; a run that is started elsewhere takes its place."""
-    watched("welcome", [], lambda: [run.id for run in list_runs()])
+    nothing: list[str] = []
+    watched("welcome", nothing, lambda: [run.id for run in list_runs()])
     say_links()
     with st.container(width=760):
         st.title("Winnow")

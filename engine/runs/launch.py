@@ -61,7 +61,7 @@ def start(run: WorkFolder, gpus: Sequence[str] = (), place: Mapping[str, Any] | 
     return process.pid
 
 
-def refused(run: WorkFolder, why: str) -> bool:
+def not_started(run: WorkFolder, why: str) -> bool:
     """Note in the status of a folder why its worker could not be started; return whether that could be written."""
     try:
         with FileLock(run.path / CLAIM, timeout=CLAIM_TIMEOUT):
