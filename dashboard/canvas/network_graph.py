@@ -16,10 +16,9 @@ import streamlit as st
 
 from winnow.dashboard.canvas.components import markup, script, style
 from winnow.dashboard.figures.style import CIVIDIS, Style
-from winnow.dashboard.frames.answers.answer import count
+from winnow.dashboard.frames.answers.answer import count, percent
 from winnow.dashboard.frames.layered import Layered
 from winnow.dashboard.frames.network import By
-from winnow.dashboard.shared.formatting import percent
 
 GREY = "#808495"
 DARK, LIGHT = "#10151c", "#ffffff"  # the inks of a filled box

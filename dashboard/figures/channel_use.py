@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
-from winnow.dashboard.shared.formatting import percent
+from winnow.dashboard.frames.answers.answer import percent
 
 READING = (
     "Share of each task's total relevance that falls on this channel, with the 95 % interval over images. In "

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from winnow.dashboard.figures.style import CIVIDIS, NEUTRAL, empty, escaped, panels
-from winnow.dashboard.shared.formatting import percent
+from winnow.dashboard.frames.answers.answer import percent
 
 DECIDES = "#E8447A"
 READING = (

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from winnow.dashboard.figures.style import CIVIDIS, NEUTRAL, empty, escaped, panels, shortened
-from winnow.dashboard.shared.formatting import percent
+from winnow.dashboard.frames.answers.answer import percent
 from winnow.engine.explain.maps.store import resized_maps
 
 ACROSS = 6  # maps side by side

@@ -10,13 +10,13 @@ from winnow.dashboard.figures.pictures import Picture
 from winnow.dashboard.figures.style import styles
 from winnow.dashboard.frames import before_after, explanations, maps, reliance, who_pays
 from winnow.dashboard.frames.answers import of_pruning
-from winnow.dashboard.frames.answers.answer import MOST_NAMED, joined_up
+from winnow.dashboard.frames.answers.answer import MOST_NAMED, joined_up, percent
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.concepts import cell_title
 from winnow.dashboard.frames.summaries import tasks
 from winnow.dashboard.report.of_run import judged, newest_pruning
 from winnow.dashboard.report.parts import Badge, Card, Cards, Figure, ReportSection, ReportTable, Shown
-from winnow.dashboard.shared.formatting import measured, percent
+from winnow.dashboard.shared.formatting import measured
 from winnow.dashboard.shared.panel import Chart
 from winnow.dashboard.shared.task_pictures import task_pictures
 from winnow.engine.explain.maps.store import Method, SpatialStore

@@ -11,6 +11,7 @@ from unicodedata import bidirectional
 
 import numpy as np
 
+from winnow.dashboard.frames.answers.answer import whole_share
 from winnow.engine.runs.work_folder import State, Status
 from winnow.engine.specs.penalty import PenaltySpec
 from winnow.engine.specs.prune import Criterion, PruneSpec
@@ -27,8 +28,6 @@ STATES: dict[State, tuple[str, str, Colour]] = {  # glyph in a table, icon on a 
 COUNTED = {"group": "groups", "parameter": "parameters", "mac": "MACs", "latency": "latency", "memory": "memory"}
 CRITERIA: dict[Criterion, str] = {"zeros": "exact zeros", "norm": "low norms", "relevance": "low relevance"}
 REPAIRS = {"norms": "batch norms repaired", "readers": "layers repaired", "both": "layers and batch norms repaired"}
-
-ROUNDING = 1e-9  # %: what floating point leaves of a share that is nothing, or the whole
 
 
 def isolated(text: str) -> str:
@@ -105,30 +104,11 @@ def power(value: float) -> str:
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
-def percent(value: float) -> str:
-    """Say a share [%] in a sentence or label: 71 %, 0.4 %, a dash where it is not known; only a whole is 0 or 100 %."""
-    value = _whole(value)
-    if value != value:
-        return "–"
-    if value < 0:
-        return f"−{percent(-value)}"
-    if 0 < value < 0.05:
-        return "less than 0.1 %"
-    if 99.5 <= value < 100:
-        return f"{min(round(value, 1), 99.9):.1f} %"
-    return f"{value:.0f} %" if value >= 10 or value == round(value) else f"{value:.1f} %"
-
-
-def _whole(share: float) -> float:
-    """Return a share [%] as the 0 or 100 that it is but for rounding, any other as it is."""
-    return next((whole for whole in (0.0, 100.0) if abs(share - whole) < ROUNDING), share)
-
-
 def measured(value: float, unit: str) -> str:
     """Say a metric with three figures and its unit: 61.4 %, 0.321 m, 14.2°; a dash for one that has no value."""
     if not np.isfinite(value):
         return "–"
-    value = _whole(value) if unit == "%" else value
+    value = whole_share(value) if unit == "%" else value
     number = f"{value:.3g}"
     if unit == "%" and value < 100 <= float(number):
         number = "99.9"  # only a whole is 100 %

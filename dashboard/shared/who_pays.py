@@ -9,9 +9,9 @@ import streamlit as st
 from winnow.dashboard.figures import pictures
 from winnow.dashboard.figures.paired_differences import CLASSES_READING, class_changes
 from winnow.dashboard.frames import who_pays as frames
-from winnow.dashboard.frames.answers.answer import count
+from winnow.dashboard.frames.answers.answer import count, percent
 from winnow.dashboard.shared import address
-from winnow.dashboard.shared.formatting import measured, percent, plain
+from winnow.dashboard.shared.formatting import measured, plain
 from winnow.dashboard.shared.panel import Chart, draw, explain, keyed, tall
 from winnow.dashboard.shared.targets import Shown, picture_row
 from winnow.dashboard.shared.task_pictures import class_names, task_pictures

@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from winnow.dashboard.frames.answers.answer import Answer, count, joined_up
-from winnow.dashboard.shared.formatting import percent
+from winnow.dashboard.frames.answers.answer import Answer, count, joined_up, percent
 
 
 def data_answer(splits: pd.DataFrame, coverage: pd.DataFrame, findings: int) -> Answer:

@@ -5,11 +5,11 @@ from math import isfinite, nan
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.answers.answer import Answer, count, joined_up
+from winnow.dashboard.frames.answers.answer import Answer, count, joined_up, percent
 from winnow.dashboard.frames.answers.of_run import ENDED
 from winnow.dashboard.frames.certificate import CertificateFile
 from winnow.dashboard.frames.summaries import Summary
-from winnow.dashboard.shared.formatting import measured, percent
+from winnow.dashboard.shared.formatting import measured
 from winnow.engine.studies.layer_budgets import cut_costs
 
 TOGETHER = "These are cuts of one layer at a time. All of them together cost more: a pruning measures how much."

@@ -7,9 +7,9 @@ from math import isfinite, nan
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.answers.answer import MOST_NAMED, Answer, count, joined_up
+from winnow.dashboard.frames.answers.answer import MOST_NAMED, Answer, count, joined_up, percent
 from winnow.dashboard.frames.summaries import Summary
-from winnow.dashboard.shared.formatting import COUNTED, measured, percent
+from winnow.dashboard.shared.formatting import COUNTED, measured
 from winnow.engine.runs.quantities import Metric
 
 ENDED: Mapping[str, str] = {"failed": "failed", "lost": "was lost", "stopped": "was stopped"}

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.answers.answer import Answer, count, joined_up
+from winnow.dashboard.frames.answers.answer import Answer, count, joined_up, percent
 from winnow.dashboard.frames.summaries import Summary
-from winnow.dashboard.shared.formatting import isolated, measured, percent, state_word
+from winnow.dashboard.shared.formatting import isolated, measured, state_word
 
 
 def runs_answer(known: Sequence[Summary]) -> Answer:

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.answers.answer import Answer, count
+from winnow.dashboard.frames.answers.answer import Answer, count, percent
 from winnow.dashboard.frames.differences import Which
-from winnow.dashboard.shared.formatting import level_word, percent
+from winnow.dashboard.shared.formatting import level_word
 from winnow.engine.studies.depth_advice import advice_sentence
 
 

@@ -10,10 +10,10 @@ from winnow.dashboard.figures import pictures
 from winnow.dashboard.figures.pictures import Picture, over
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames import explanations, maps
+from winnow.dashboard.frames.answers.answer import percent
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.concepts import cell_title
 from winnow.dashboard.shared import address
-from winnow.dashboard.shared.formatting import percent
 from winnow.dashboard.shared.panel import PICTURES, explain
 from winnow.dashboard.shared.selection import select
 from winnow.dashboard.shared.targets import Shown, picture_row

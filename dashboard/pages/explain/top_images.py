@@ -7,11 +7,12 @@ import streamlit as st
 
 from winnow.dashboard.figures import kernel, pictures, silence_tiles
 from winnow.dashboard.frames import explanations, maps
+from winnow.dashboard.frames.answers.answer import percent
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.concepts import cell_title, names_of_channels
 from winnow.dashboard.pages.explain.in_images import channel_row, no_maps, with_maps
 from winnow.dashboard.shared import address, run_figures
-from winnow.dashboard.shared.formatting import percent, plain
+from winnow.dashboard.shared.formatting import plain
 from winnow.dashboard.shared.panel import PICTURES, Chart, draw, explain, keyed, source, tall
 from winnow.dashboard.shared.selection import select, select_layer, selected_layer
 from winnow.engine.explain.maps.store import SpatialStore, Top

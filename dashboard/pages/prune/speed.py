@@ -4,12 +4,13 @@ import pandas as pd
 import streamlit as st
 
 from winnow.dashboard.forms.starting import start_job
+from winnow.dashboard.frames.answers.answer import percent
 from winnow.dashboard.frames.benches import bench_sentence, bench_table, benches
 from winnow.dashboard.frames.run_images import ONLY_SAMPLE, only_sampled
 from winnow.dashboard.pages.prune.before_after import pruned_source
 from winnow.dashboard.shared.controls import resume, stop_button
 from winnow.dashboard.shared.entries import entered_options
-from winnow.dashboard.shared.formatting import amount, percent, plain, spread
+from winnow.dashboard.shared.formatting import amount, plain, spread
 from winnow.dashboard.shared.panel import explain
 from winnow.dashboard.shared.progress import message, state_line
 from winnow.dashboard.shared.run_bar import redrawn

@@ -9,11 +9,10 @@ import pytest
 
 from winnow.dashboard.frames import channel_states, explanations, leads, pairs, paths, reliance, studies
 from winnow.dashboard.frames.answers import of_pruning, of_run, of_runs, of_study, of_use
-from winnow.dashboard.frames.answers.answer import count, joined_up
+from winnow.dashboard.frames.answers.answer import count, joined_up, percent
 from winnow.dashboard.frames.certificate import CertificateFile
 from winnow.dashboard.frames.differences import Which
 from winnow.dashboard.frames.summaries import summaries, summary
-from winnow.dashboard.shared.formatting import percent
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.events import Event, write_events
 from winnow.engine.runs.run import Run

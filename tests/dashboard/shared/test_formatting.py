@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from winnow.dashboard.frames.answers.answer import percent
 from winnow.dashboard.shared.formatting import (
     amount,
     asked,
@@ -13,7 +14,6 @@ from winnow.dashboard.shared.formatting import (
     firmly,
     isolated,
     measured,
-    percent,
     plain,
     power,
     sentence,
