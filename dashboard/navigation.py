@@ -17,9 +17,10 @@ import streamlit as st
 from winnow.dashboard.canvas.components import HERE, script
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import EXPLANATION, OTHER, PRESENT, PRUNING, RUN, STUDY
-from winnow.dashboard.shared.choosing import completed, going
+from winnow.dashboard.shared.choosing import complete_usual, completed, going
 from winnow.dashboard.shared.damage import guarded_page, unreadable_root
 from winnow.dashboard.shared.entries import keep_entries
+from winnow.dashboard.shared.watching import watched
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,6 @@ ENTRIES = {
     )
 }
 GOING = "going"
-LOOK = 5.0  # seconds between two looks at a folder that cannot be read
 SLIDES = "winnow.dashboard.pages.report.slides"
 _history = st.components.v2.component("winnow_history", html="<span></span>", js=script("history.js"))
 _zoom = st.components.v2.component("winnow_zoom", html="<span></span>", js=script("zoom.js"))
@@ -83,8 +83,7 @@ def bar(opened: st.Page) -> None:
     """
     keep_entries()
     shows = ENTRIES[opened.url_path or HOME].shows if (opened.url_path or HOME) in ENTRIES else ()
-    if any(address.named(name) is None for name in shows):
-        address.complete(completed([RUN, *shows], address.linked()))
+    complete_usual([RUN, *shows])
     said = address.linked()
     st.session_state[address.ABOUT] = STUDY if STUDY in shows else RUN if RUN in shows else None
     st.session_state[address.CLAIM] = ""
@@ -108,17 +107,11 @@ def bar(opened: st.Page) -> None:
 
 def refused_root() -> bool:
     """Say where the folder of the runs cannot be read; return whether it can't. The page looks again by itself."""
-    if not unreadable_root():
-        return False
-    st.fragment(_unreadable, run_every=LOOK)()
-    return True
-
-
-def _unreadable() -> None:
     why = unreadable_root()
-    if not why:
-        st.rerun()
-    st.error(why, icon=":material/folder_off:")
+    if why:
+        st.error(why, icon=":material/folder_off:")
+        watched("root", why, unreadable_root)
+    return bool(why)
 
 
 def presented() -> bool:

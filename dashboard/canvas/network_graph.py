@@ -16,7 +16,7 @@ import streamlit as st
 
 from winnow.dashboard.canvas.components import markup, script, style
 from winnow.dashboard.figures.style import CIVIDIS, Style
-from winnow.dashboard.frames.answers.answer import count
+from winnow.dashboard.frames.answers.answer import count, percent
 from winnow.dashboard.frames.layered import Layered
 from winnow.dashboard.frames.network import By
 
@@ -125,7 +125,7 @@ def _look(row: Mapping[Any, Any], drawing: NetworkDrawing, whole: float) -> _Loo
 
 def _macs(row: Mapping[Any, Any], whole: float, largest: float) -> _Look:
     left = 1 - row["gathered_macs"] / max(row["macs"], 1.0)
-    words = f"{100 * row['macs'] / whole:.1f} % of the MACs, {100 * left:.0f} % left"
+    words = f"{percent(100 * row['macs'] / whole)} of the MACs, {percent(100 * left)} left"
     return _Look(share_colour(row["macs"] / max(largest, 1.0)), words, ((left, GREY),))
 
 
@@ -150,8 +150,8 @@ def _tip(row: Mapping[Any, Any]) -> str:
         lines.append(f"reads {row['columns']} channels, uses {row['used']} of them")
         lines.append(f"{row['parameters']:,} parameters, {row['macs'] / 1e6:.3g} million MACs for one image")
         if row["macs"]:
-            gone = (100 * row[name] / row["macs"] for name in ("removable_macs", "gathered_macs"))
-            lines.append("of these MACs, {:.0f} % can go, {:.0f} % with gathers".format(*gone))
+            gone = (percent(100 * row[name] / row["macs"]) for name in ("removable_macs", "gathered_macs"))
+            lines.append("of these MACs, {} can go, {} with gathers".format(*gone))
     if row["groups"]:
         lines.append(f"{row['alive']} of {row['groups']} groups alive")
     elif row["kind"] == "layer":

@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
+from winnow.dashboard.frames.answers.answer import percent
 
 READING = (
     "Share of each task's total relevance that falls on this channel, with the 95 % interval over images. In "
@@ -49,4 +50,4 @@ def channel_use(frame: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figure:
 
 
 def _share(share: float) -> str:
-    return "" if np.isnan(share) else f" ({100 * share:.0f} %)"
+    return "" if np.isnan(share) else f" ({percent(100 * share)})"

@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from winnow.dashboard.figures.style import CIVIDIS, NEUTRAL, empty, escaped, panels
+from winnow.dashboard.frames.answers.answer import percent
 
 DECIDES = "#E8447A"
 READING = (
@@ -53,9 +54,10 @@ def depth_advice(frame: pd.DataFrame, tasks: Sequence[str]) -> go.Figure:
 def _said(row: pd.Series) -> str:
     """Say what is known about a layer for a task."""
     low, high, seeds = float(str(row["alive_low"])), float(str(row["alive_high"])), int(float(str(row["seeds"])))
-    share = f" (95 % interval: {100 * low:.0f} to {100 * high:.0f} %)" if seeds > 1 else ""
-    living = f"{100 * float(str(row['living'])):.1f} % of its channels live"
-    spread = f", {100 * float(str(row['living_low'])):.1f} to {100 * float(str(row['living_high'])):.1f} % over seeds"
+    share = f" (95 % interval: {percent(100 * low)} to {percent(100 * high)})" if seeds > 1 else ""
+    living = f"{percent(100 * float(str(row['living'])))} of its channels live"
+    ends = [percent(100 * float(str(row[name]))) for name in ("living_low", "living_high")]
+    spread = f", {' to '.join(ends)} over seeds"
     return (
         f"{escaped(str(row['layer']))} · {row['role']}, stage {row['stage']}<br>{escaped(str(row['task']))}: alive in "
         f"{row['alive']} of {seeds} seed{'s' if seeds > 1 else ''}{share}<br>{living}{spread if seeds > 1 else ''}"

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from winnow.dashboard.figures.style import CIVIDIS, NEUTRAL, empty, escaped, panels, shortened
+from winnow.dashboard.frames.answers.answer import percent
 from winnow.engine.explain.maps.store import resized_maps
 
 ACROSS = 6  # maps side by side
@@ -53,7 +54,7 @@ def _names(maps: Sequence[tuple[str, Shares]], places: Sequence[tuple[int, int]]
         mode="markers",
         marker={"symbol": "square", "size": 84, "opacity": 0, "color": NEUTRAL},
         customdata=[[escaped(name), place, 0] for place, (name, _) in enumerate(maps)],
-        text=[f"{100 * float(shares.mean()):.0f} % silent" for _, shares in maps],
+        text=[f"{percent(100 * float(shares.mean()))} silent" for _, shares in maps],
         hovertemplate="%{customdata[0]}<br>%{text}<extra></extra>",
         showlegend=False,
     )
@@ -65,7 +66,7 @@ def named_tiles(figure: go.Figure, maps: Sequence[tuple[str, Shares]]) -> go.Fig
         figure.add_annotation(
             x=at % ACROSS * (CELLS + GAP),
             y=at // ACROSS * (CELLS + ABOVE) + ABOVE - 1,
-            text=f"{escaped(shortened(name, 17))} · {100 * float(shares.mean()):.0f} %",
+            text=f"{escaped(shortened(name, 17))} · {percent(100 * float(shares.mean()))}",
             showarrow=False,
             xanchor="left",
             yanchor="bottom",

@@ -10,6 +10,7 @@ from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.forms.widgets import Values, field_row, field_widget, one_of
 from winnow.dashboard.frames.layer_sensitivity import sensitivities, sensitivity_called, sensitivity_spec
 from winnow.dashboard.frames.run_images import ONLY_SAMPLE, only_sampled
+from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.shared.entries import entered_options, entered_place
 from winnow.dashboard.shared.formatting import CRITERIA
 from winnow.engine.runs.derived import DerivedJob
@@ -26,7 +27,8 @@ BUDGET: dict[Criterion, list[str]] = {
 REPAIR = ["repair", "repair_images"]
 REFIT = ["refit_epochs", "distillation", "learning_rate", "seed"]
 SHAPE = ["gather", "blocks"]
-TRAINED = "pruning by relevance, a repair, a refit. Do a refit in your own loop"  # what needs training images
+TRAINED = "pruning by relevance, a repair, a refit. Do a refit {}"  # what needs training images
+WHERE = {False: "in your own loop", True: "where the network was trained"}  # by whether it was imported
 MEASURING = ["batches", "onnx", "rounds", "threads", "device"]
 MEANINGS: dict[Criterion, str] = {
     "zeros": "Removes channels that nothing uses. Every output stays the same; a certificate says how exactly.",
@@ -72,7 +74,7 @@ def _what(run: Run) -> tuple[Criterion, Values]:
     )
     st.caption(MEANINGS[criterion])
     if only_sampled(run):
-        st.caption(ONLY_SAMPLE.format(TRAINED))
+        st.caption(ONLY_SAMPLE.format(TRAINED.format(WHERE[summary(run).imported])))
     if BUDGET[criterion]:
         values |= field_row(PruneSpec, BUDGET[criterion], form=FORM)
         values |= _layers(run, criterion)

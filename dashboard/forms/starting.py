@@ -27,12 +27,15 @@ def start_run(spec: TrainSpec) -> Run:
 def start_job(run: Run, values: Values, stem: str = "") -> DerivedJob | None:
     """Create a job on the result of a run and start its worker, or say in one sentence what is wrong.
 
-    The folder is named after `stem`, or after the kind of the job.
+    The folder is named after `stem`, or after the kind of the job. Once there is a folder, its status says why no
+    worker could be started: a sentence on the page would go with the next drawing.
     """
+    work = None
     try:
         work = derived_job(run, read(values), stem)
         launch.start(work)
     except (SpecError, launch.JobError, OSError) as error:
-        st.error(sentence(str(error)), icon=":material/error:")
-        return None
+        if work is None or not launch.not_started(work, str(error)):
+            st.error(sentence(str(error)), icon=":material/error:")
+            return None
     return work

@@ -83,6 +83,8 @@ LABELS = {
     "warm": "Warm start",
     "snapshots": "Keep a network every [%]",
 }
+FOLDS = "folds"  # in the session: key of a folded form → whether it was open at first
+SHUT = "shut_form"  # too: the key of the one that is to be folded
 Values = dict[str, Any]
 Option = TypeVar("Option", bound=str)
 
@@ -146,13 +148,23 @@ NOTHING = Usual("", MappingProxyType({}))
 def folded_form(label: str, key: str, draw: Callable[[], None], expanded: bool = False) -> None:
     """Draw a form under a line that opens it; while it is closed, the browser has none of its fields to draw.
 
-    It opens again as it was left.
+    It opens again as it was left. Whether it is open at first is asked once: it is never shut while it is filled in.
     """
     keep_entries()
-    fold = st.expander(label, expanded=expanded, icon=":material/add:", key=key, on_change="rerun")
+    if st.session_state.pop(SHUT, None) == key:
+        st.session_state[key] = False
+    begun: dict[str, bool] = st.session_state.setdefault(FOLDS, {})
+    fold = st.expander(
+        label, expanded=begun.setdefault(key, expanded), icon=":material/add:", key=key, on_change="rerun"
+    )
     if fold.open:
         with fold:
             draw()
+
+
+def shut_form(key: str) -> None:
+    """Fold a form when the page is drawn next: what it asked for was started."""
+    st.session_state[SHUT] = key
 
 
 def field_row(

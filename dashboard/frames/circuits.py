@@ -20,6 +20,7 @@ import pandas as pd
 from winnow.dashboard.frames.explanations import (
     explained_layers,
     explained_tasks,
+    explanation_spec,
     explanation_table,
     explanations,
 )
@@ -27,8 +28,11 @@ from winnow.engine.explain.circuits.tables import circuit_agreement, kept_column
 from winnow.engine.explain.usage import JOIN
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import LIVE
 
 LEVEL = 0.95
+MISSING = "The circuits are missing"  # begins the last thing that a job says, where it is so (engine.jobs.explain_job)
+UNTOLD = "Why was not recorded: explain the run again with circuits to see it."
 TRUNK = "trunk"  # the output of the trunk, where what heads read can be selected
 FIGURES = ["faithfulness", "low", "high", "completeness", "random", "missed"]
 AGREED = {
@@ -94,6 +98,20 @@ def circuit_overlap(work: DerivedJob) -> pd.DataFrame:
 def explained_with_circuits(run: Run) -> DerivedJob | None:
     """Return the newest explanation of a run that has found circuits, None where none has."""
     return next((work for work in explanations(run) if len(explanation_table(work, "circuits"))), None)
+
+
+def circuits_refused(work: DerivedJob) -> str | None:
+    """Return why an explanation that was asked for circuits has none, "" where that is unknown; None in other cases."""
+    asked = explanation_spec(work)
+    if asked is None or not asked.circuits or work.status.state in LIVE or len(explanation_table(work, "circuits")):
+        return None
+    _, begins, why = work.status.message.partition(MISSING)
+    return f"{begins}{why}"
+
+
+def newest_refused(run: Run) -> str | None:
+    """Return why the newest explanation of a run that was asked for circuits has none; None where none was asked."""
+    return next((why for work in explanations(run) if (why := circuits_refused(work)) is not None), None)
 
 
 def circuits_agreed(one: DerivedJob, other: DerivedJob) -> tuple[pd.DataFrame, str]:

@@ -13,9 +13,8 @@ from winnow.dashboard.frames import studies
 from winnow.dashboard.frames.file_versions import Version, latest
 from winnow.dashboard.frames.stored_tables import stored, stored_version
 from winnow.dashboard.frames.summaries import tasks
-from winnow.dashboard.frames.tables import column
 from winnow.dashboard.shared.formatting import COUNTED, level_word
-from winnow.engine.runs.quantities import SPARSITIES, Metric
+from winnow.engine.runs.quantities import SPARSITIES, Metric, metric_title
 from winnow.engine.runs.snapshots import TABLE_COLUMNS
 from winnow.engine.runs.study import Study
 from winnow.engine.runs.work_folder import WorkFolder
@@ -34,7 +33,7 @@ def snapshots(study: Study) -> pd.DataFrame:
         said = level_word(str(member["level_of"]), float(member["level"]))
         parts.append(known.assign(run=said, seed=int(member["seed"])))
     found = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
-    names = {column(task, metric): f"{task}.{metric.name}" for task, metric in tasks(study.spec.base)}
+    names = {metric_title(task, metric): f"{task}.{metric.name}" for task, metric in tasks(study.spec.base)}
     shown = {name: found.get(own, pd.Series(dtype=float)) for name, own in names.items()}
     place = COLUMNS.index("parameters")
     return found.assign(**shown).reindex(columns=[*COLUMNS[:place], *shown, *COLUMNS[place:]])
@@ -42,7 +41,7 @@ def snapshots(study: Study) -> pd.DataFrame:
 
 def snapshot_metric_columns(study: Study) -> dict[str, Metric]:
     """Return the columns that hold a task's main metric, as name → metric."""
-    return {column(task, metric): metric for task, metric in tasks(study.spec.base)}
+    return {metric_title(task, metric): metric for task, metric in tasks(study.spec.base)}
 
 
 @latest(256)

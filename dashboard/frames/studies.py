@@ -17,9 +17,8 @@ import pandas as pd
 
 from winnow.dashboard.frames.file_versions import Version
 from winnow.dashboard.frames.stored_tables import stored, stored_version
-from winnow.dashboard.frames.tables import column
 from winnow.dashboard.shared.formatting import STATES, isolated, level_word
-from winnow.engine.runs.quantities import metrics
+from winnow.engine.runs.quantities import metric_title, metrics
 from winnow.engine.runs.study import COLUMNS as MEMBERS
 from winnow.engine.runs.study import Study, list_studies
 from winnow.engine.specs.frozen import SpecError
@@ -150,7 +149,7 @@ def _said(study: Study, quantity: str) -> str:
     words = {"parameters": "parameters", "macs": "MACs", "delta.dense.main": "Δ_m [%]"}
     fields = study.spec.base.fields
     words |= {
-        f"{task}.{own.name}": column(task, own) for task in study.spec.base.tasks for own in metrics(fields[task])
+        f"{task}.{own.name}": metric_title(task, own) for task in study.spec.base.tasks for own in metrics(fields[task])
     }
     return words.get(quantity, quantity.replace(".", " ", 1))
 

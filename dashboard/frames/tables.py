@@ -17,7 +17,7 @@ import pandas as pd
 
 from winnow.dashboard.frames.summaries import Summary, image_sets
 from winnow.dashboard.shared.formatting import STATES, duration, elapsed, isolated, measured, moment, power, state_word
-from winnow.engine.runs.quantities import SPARSITIES, Metric
+from winnow.engine.runs.quantities import SPARSITIES, Metric, metric_title
 from winnow.engine.specs.penalty import PenaltySpec
 
 SPARSITY_TITLES = {
@@ -41,19 +41,15 @@ def runs(summaries: Sequence[Summary]) -> pd.DataFrame:
 def metric_columns(summaries: Sequence[Summary]) -> dict[str, Metric]:
     """Return the columns of `runs` that hold a task's main metric, as name → metric."""
     return {
-        column(task, metric): metric for summary in summaries for task, (metric, _) in summary.main_metrics().items()
+        metric_title(task, metric): metric
+        for summary in summaries
+        for task, (metric, _) in summary.main_metrics().items()
     }
-
-
-def column(task: str, metric: Metric) -> str:
-    """Name the column of a task's metric: with its unit, and an arrow in the direction that is better."""
-    unit = "" if metric.unit in ("", "1") else f" [{metric.unit}]"
-    return f"{task}: {metric.label}{unit} {'↑' if metric.better == 'higher' else '↓'}"
 
 
 def compared_runs(summaries: Sequence[Summary]) -> pd.DataFrame:
     """Return what differs between the specs of some runs, and their results, one column per run."""
-    titles = _titles(summaries)
+    titles = list(run_titles(summaries))
     specs = [_fields(summary.spec.model_dump(mode="json")) if summary.spec else {} for summary in summaries]
     names = dict.fromkeys(name for spec in specs for name in spec)
     shown = {name: [_said(name, spec.get(name)) for spec in specs] for name in names if name != "name"}
@@ -65,7 +61,7 @@ def compared_runs(summaries: Sequence[Summary]) -> pd.DataFrame:
 def _row(summary: Summary, images: str) -> dict[str, Any]:
     word = state_word(summary.status)
     share = f" {100 * summary.status.progress:.0f} %" if summary.status.state == "running" else ""
-    results = {column(task, metric): value for task, (metric, value) in summary.main_metrics().items()}
+    results = {metric_title(task, metric): value for task, (metric, value) in summary.main_metrics().items()}
     return {
         "state": f"{STATES[summary.status.state][0]} {word}{share}",
         "star": "★" if summary.labels.star else "",
@@ -89,13 +85,13 @@ def _strength(penalty: PenaltySpec) -> str:
     return power(penalty.strength) if penalty.target is None else f"{penalty.target:g} % {SHORT[penalty.target_of]}"
 
 
-def _titles(summaries: Sequence[Summary]) -> list[str]:
-    """Name the columns by the runs' names, with the id where two runs share one."""
-    names = [summary.name for summary in summaries]
-    return [
-        summary.name if names.count(summary.name) == 1 else f"{isolated(summary.name)} ({summary.id})"
-        for summary in summaries
-    ]
+def run_titles(summaries: Sequence[Summary]) -> dict[str, str]:
+    """Return the column of each run, its name, with the id where two runs share one → how a page shows that."""
+    names = [one.name for one in summaries]
+    return {
+        name + more: isolated(name) + more
+        for name, more in ((one.name, f" ({one.id})" if names.count(one.name) > 1 else "") for one in summaries)
+    }
 
 
 def _fields(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -123,6 +119,6 @@ def _results(summaries: Sequence[Summary]) -> dict[str, list[str]]:
     rows = {title: [measured(s.sparsity(name), "%") for s in summaries] for name, title in SPARSITY_TITLES.items()}
     rows["Duration"] = [duration(elapsed(summary.status)) for summary in summaries]
     for name, metric in metric_columns(summaries).items():
-        found = [{column(t, m): value for t, (m, value) in s.main_metrics().items()} for s in summaries]
+        found = [{metric_title(t, m): value for t, (m, value) in s.main_metrics().items()} for s in summaries]
         rows[name] = [measured(values.get(name, np.nan), metric.unit) for values in found]
     return rows

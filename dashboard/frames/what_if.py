@@ -14,8 +14,8 @@ import pandas as pd
 
 from winnow.dashboard.frames.before_after import Main
 from winnow.dashboard.frames.prunings import sweep_frame
-from winnow.dashboard.frames.tables import column
 from winnow.engine.runs.derived import DerivedJob
+from winnow.engine.runs.quantities import metric_title
 
 PLACE = ["share", "threshold", "groups", "parameters", "macs"]
 
@@ -40,5 +40,5 @@ def steps(pruning: DerivedJob, main: Main) -> pd.DataFrame:
     table = known.drop_duplicates("share")[PLACE[1:]].reset_index(drop=True)
     for task, metric in main:
         own = known[known["task"] == task]
-        table[column(task, metric)] = own["value"].reset_index(drop=True)
+        table[metric_title(task, metric)] = own["value"].reset_index(drop=True)
     return table.rename(columns={"macs": "MACs"})

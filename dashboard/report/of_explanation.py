@@ -11,6 +11,7 @@ from winnow.dashboard.figures import (
 from winnow.dashboard.frames import explanations, leads, reliance, trust
 from winnow.dashboard.frames.answers import of_use
 from winnow.dashboard.frames.concepts import concept_table
+from winnow.dashboard.frames.run_images import imageless, no_images
 from winnow.dashboard.report.of_images import CHANNELS, PIXELS, SPLIT_WORDS, channels_answer, drawn_tasks, pixels_seen
 from winnow.dashboard.report.of_run import outdated
 from winnow.dashboard.report.parts import Badge, Figure, ReportSection, ReportTable, Shown
@@ -46,9 +47,11 @@ def explanation_sections(run: Run) -> list[ReportSection]:
     """Return the sections of an explanation; where there is none, they say so, and what makes one."""
     work = explanation_of(run)
     if work is None:
-        command = f"winnow explain {run.id}"
+        none, command = NONE, f"winnow explain {run.id}"
+        if imageless(run):
+            none, command = no_images(run).replace("`", ""), ""
         missing = {"leads": LEADS, "relies": RELIES, "channels": CHANNELS, "pixels": PIXELS, "true": TRUE}
-        return [ReportSection(q, NONE, missing=NONE, command=command, key=key) for key, q in missing.items()]
+        return [ReportSection(q, none, missing=none, command=command, key=key) for key, q in missing.items()]
     facts, badge = _facts(work), _badge(work)
     return [_led(work), _relied(work), channels_answer(work, badge), pixels_seen(work, facts), _true(work)]
 

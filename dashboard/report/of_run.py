@@ -20,6 +20,7 @@ from winnow.dashboard.frames.answers import of_run as answers
 from winnow.dashboard.frames.answers.answer import count
 from winnow.dashboard.frames.cells import NOUNS
 from winnow.dashboard.frames.certificate import certificate
+from winnow.dashboard.frames.run_images import imageless
 from winnow.dashboard.frames.summaries import Summary, summary, tasks
 from winnow.dashboard.report.parts import Badge, Figure, ReportMaps, ReportSection, ReportTable, Shown
 from winnow.dashboard.shared import run_figures
@@ -170,7 +171,7 @@ def priced(run: Run) -> ReportSection:
     if work is None:
         claim = of_pruning.unpruned_answer(known).says
         missing = "Nothing has been removed from this run yet, so no price was measured."
-        command = f"winnow prune {run.id}"
+        command = "" if imageless(run) else f"winnow prune {run.id}"
         return ReportSection(question, claim, [judged(run)], None, beside, notes, missing, command, key="price")
     spent, found = before_after.costs(work), certificate(work)
     titles = [before_after_text.title(row) for _, row in spent.iterrows()]

@@ -7,6 +7,7 @@ from winnow.dashboard.frames import differences, pairs, paths, studies, tables
 from winnow.dashboard.frames.answers import of_runs, of_study
 from winnow.dashboard.frames.summaries import image_sets, summary
 from winnow.dashboard.report.parts import Figure, ReportSection, ReportTable, Shown
+from winnow.dashboard.shared.formatting import isolated
 from winnow.dashboard.shared.panel import Chart
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
@@ -24,7 +25,8 @@ def runs_compared(runs: Sequence[Run]) -> ReportSection:
     if len(runs) == 2:
         metrics, images, differ = pairs.paired_metrics(runs[0], runs[1])
         claim = of_runs.compare_answer(known[0], known[1], metrics, pairs.paired_groups(runs[0], runs[1]), differ).says
-    notes = [f"{'AB'[place]} is {one.name} ({one.id})." for place, one in enumerate(known)] if len(runs) == 2 else []
+    pair = zip("AB", known, strict=True) if len(runs) == 2 else ()
+    notes = [f"{letter} is {isolated(one.name)} ({one.id})." for letter, one in pair]
     if len(sets) > 1:
         notes.append(f"They were not judged on the same images ({'; '.join(sets)}): their metrics cannot be compared.")
     shown = [ReportTable("compared", tables.compared_runs(known), "What differs between the runs, then their results.")]

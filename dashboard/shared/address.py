@@ -90,6 +90,12 @@ def arrive(page: str) -> None:
     st.session_state[STANDING] = _Standing(page, said)
 
 
+def open_page() -> str | None:
+    """Return which page is open, None where nobody said."""
+    standing = st.session_state.get(STANDING)
+    return standing.page if isinstance(standing, _Standing) else None
+
+
 def named(name: str) -> str | None:
     """Return what the address says of `name`, completed; None where it says nothing."""
     return _asked(name) or _more().get(name)

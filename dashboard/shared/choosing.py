@@ -1,8 +1,9 @@
 """Choosing what a page shows: a run, another one, a pruning or an explanation of the run, a study.
 
 What is chosen stands in the address. Where the address says nothing, the usual one completes it: the newest, once and
-for all, so that a page never turns to another by itself when a newer one comes. Where the address names one that is not
-there, the page says so and shows nothing in its place.
+for all, so that a page never turns to another by itself when a newer one comes; where there was none, the first that
+comes waits until the user chooses it. Where the address names one that is not there, the page says so and shows nothing
+in its place.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,13 +16,15 @@ from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import EXPLANATION, OTHER, PRUNING, RUN, SENSITIVITY, STUDY
 from winnow.dashboard.shared.formatting import isolated, plain
+from winnow.dashboard.shared.watching import watched
 from winnow.engine.runs.derived import derived_jobs
 from winnow.engine.runs.run import Run, list_runs, runs_folder
 from winnow.engine.runs.study import list_studies
 from winnow.engine.runs.work_folder import WorkFolder
 
 DERIVED = {PRUNING: "prune", EXPLANATION: "explain", SENSITIVITY: "sensitivity"}  # of the run: another run has others
-LOOK = 5.0  # seconds between two looks for what is gone: it may be taken back
+NONE_OF = "none_of"  # in the session: of which (page, run, name) there was none when the page was opened
+ELSEWHERE = "There is {} of this run by now that you have not chosen. Choose it above to see it."
 NOUNS = {
     RUN: "run",
     OTHER: "run",
@@ -45,10 +48,14 @@ class Selector:
 def chosen_of(choice: Selector, known: Mapping[str, str]) -> str | None:
     """Let the user choose one of `known` (id → what it is called, the usual first); return the id, None if it is gone.
 
-    Where the address says nothing, the usual one completes it.
+    Where the address says nothing, the usual one completes it, unless there was none when the page was opened: then
+    None is returned until the user chooses. Where nothing is known, nothing is drawn.
     """
-    if address.named(choice.name) is None:
-        address.complete(completed([RUN, choice.name, *choice.shows], address.linked()))
+    complete_usual([RUN, choice.name, *choice.shows])
+    if not known:
+        here = (address.open_page(), address.named(RUN), choice.name)
+        st.session_state[NONE_OF] = frozenset({here, *_none_here()})
+        return None
     named = address.named(choice.name)
     st.selectbox(
         choice.label,
@@ -64,6 +71,21 @@ def chosen_of(choice: Selector, known: Mapping[str, str]) -> str | None:
     return named if named in known else None
 
 
+def complete_usual(names: Sequence[str]) -> None:
+    """Complete the address with the usual ones of `names`, once: what there was none of stays open on this page."""
+    if any(address.named(name) is None for name in names):
+        said = completed([RUN], address.linked())
+        without = _none_here()
+        own = [name for name in names if (address.open_page(), said.get(RUN), name) not in without]
+        address.complete(completed(own, said))
+
+
+def _none_here() -> frozenset[tuple[str | None, str | None, str]]:
+    """Return of which (page, run, name) there was none when the page was opened; another page begins anew."""
+    known: frozenset[tuple[str | None, str | None, str]] = st.session_state.get(NONE_OF, frozenset())
+    return frozenset(one for one in known if one[0] == address.open_page())
+
+
 def gone(name: str, where: str = "", others: bool = True) -> None:
     """Say that what the address names is not there, and that nothing is shown in its place."""
     noun, named = NOUNS[name], address.named(name) or ""
@@ -73,14 +95,7 @@ def gone(name: str, where: str = "", others: bool = True) -> None:
         f"place{f': choose another {noun} above' if others else ''}.",
         icon=":material/link_off:",
     )
-    drawn = named in _listed(name)
-
-    def look() -> None:
-        if (named in _listed(name)) != drawn:
-            st.rerun()
-
-    look.__qualname__ = f"{__name__}.look_for_{name}"  # by which Streamlit tells one fragment from another
-    st.fragment(look, run_every=LOOK)()
+    watched(f"gone_{name}", named in _listed(name), lambda: named in _listed(name))  # it may be taken back
 
 
 def _listed(name: str) -> set[str]:

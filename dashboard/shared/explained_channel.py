@@ -12,7 +12,7 @@ from winnow.dashboard.frames.summaries import tasks as tasks_of
 from winnow.dashboard.shared import explanation_figures
 from winnow.dashboard.shared.channel import naming
 from winnow.dashboard.shared.explanation import provenance
-from winnow.dashboard.shared.formatting import measured, plain
+from winnow.dashboard.shared.formatting import isolated, measured, plain
 from winnow.dashboard.shared.panel import draw, explain
 from winnow.dashboard.shared.selection import Selected, say_absent, select
 from winnow.dashboard.shared.showing import show
@@ -90,7 +90,12 @@ def _separates(work: DerivedJob, chosen: Cell) -> None:
             "interval": config.TextColumn("95 % interval"),
         },
     )
-    explain(lambda: frame, "separation", SEPARATES, f"{plain(work.run.spec.name)} · {plain(work.run.id)} · {work.id}")
+    explain(
+        lambda: frame,
+        "separation",
+        SEPARATES,
+        f"{plain(isolated(work.run.spec.name))} · {plain(work.run.id)} · {work.id}",
+    )
 
 
 def _choice(work: DerivedJob, chosen: Cell | None) -> None:
@@ -137,7 +142,7 @@ def _off(run: Run, work: DerivedJob, chosen: Cell, row: pd.Series | None) -> Non
     fill = "mean over images and positions" if first["fill"] == "mean" else "zero"
     _metrics(run, chart.frame)
     how = SWITCHED.format(fill=fill, images=int(first["images"]))
-    draw(chart, "switched_off", switched_off.READING, f"{plain(run.spec.name)} · {plain(run.id)} · {how}")
+    draw(chart, "switched_off", switched_off.READING, f"{plain(isolated(run.spec.name))} · {plain(run.id)} · {how}")
 
 
 def _metrics(run: Run, frame: pd.DataFrame) -> None:

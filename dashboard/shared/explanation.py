@@ -6,7 +6,7 @@ from winnow.dashboard.frames import explanations, trust
 from winnow.dashboard.shared.address import EXPLANATION
 from winnow.dashboard.shared.choosing import Selector, chosen_of
 from winnow.dashboard.shared.controls import resume, stop_button
-from winnow.dashboard.shared.formatting import STATES, Colour, moment, plain, sentence, state_word
+from winnow.dashboard.shared.formatting import STATES, Colour, isolated, moment, plain, sentence, state_word
 from winnow.dashboard.shared.formatting import asked as strength
 from winnow.engine.explain.checks import badges
 from winnow.engine.runs.derived import DerivedJob
@@ -43,15 +43,14 @@ NOTHING_BEFORE = "It ended before anything was measured."
 def chosen_explanation(run: Run) -> tuple[DerivedJob | None, bool]:
     """Let the user choose an explanation of a run, the newest whole one at first.
 
-    Return it, and whether the run has any: where the address names one that is gone, that is said, and it is None.
+    Return it, and whether the run has any: it is None where the address names one that is gone, and where the first one
+    came after the page was opened, until the user chooses it.
     """
     works = {work.id: work for work in explanations.explanations(run)}
-    if not works:
-        return None, False
     identity = chosen_of(
         Selector(EXPLANATION, "Explanation", 440), {name: _called(work) for name, work in works.items()}
     )
-    return works.get(identity or ""), True
+    return works.get(identity or ""), bool(works)
 
 
 def explanation_progress(work: DerivedJob, drawn: str, named: bool = False) -> None:
@@ -120,7 +119,7 @@ def provenance(run: Run, work: DerivedJob, method: str, tasks: tuple[str, ...] =
     colour, _ = trust.verdict(work, method, tasks)
     known = explanations.explanation_table(work, "faithfulness")
     images = int(known["images"].max()) if len(known) else asked.images
-    facts = [run.spec.name, run.id, strength(run.spec.penalty), method, f"{images} {asked.split} images"]
+    facts = [isolated(run.spec.name), run.id, strength(run.spec.penalty), method, f"{images} {asked.split} images"]
     facts += [f"of the {asked.of}", f"against {asked.fill}"]
     facts += [f"faithfulness {_of(tasks)}: {trust.VERDICTS[colour]}", work.id]
     return plain(" · ".join(facts))

@@ -8,10 +8,10 @@ from winnow.dashboard.figures.cell_points import picked
 from winnow.dashboard.forms.explain import new_explanation
 from winnow.dashboard.forms.widgets import folded_form
 from winnow.dashboard.frames import explanations
-from winnow.dashboard.frames.run_images import NO_IMAGES, imageless
+from winnow.dashboard.frames.run_images import imageless, no_images
 from winnow.dashboard.shared import address, explanation
 from winnow.dashboard.shared.address import EXPLANATION
-from winnow.dashboard.shared.choosing import gone
+from winnow.dashboard.shared.choosing import ELSEWHERE, gone
 from winnow.dashboard.shared.run_bar import ENDED, frozen, readable, redrawn, run_bar, same_as_before
 from winnow.dashboard.shared.selection import Selected, select, selected
 from winnow.engine.runs.derived import DerivedJob
@@ -42,11 +42,8 @@ def explained(views: Callable[[DerivedJob, Run], None]) -> None:
         work, some = explanation.chosen_explanation(run)
         live = [other for other in explanations.explanations(run) if other.status.state in LIVE]
         held = frozen(bool(live))
-    if work is None and (some or address.named(EXPLANATION)):
-        gone(EXPLANATION, f"of run {run.id}", others=some)
-        return
     if work is None:
-        _first(run)
+        _unchosen(run, some)
         return
     same_as_before(work)
     for other in [work, *(other for other in live if other.id != work.id)]:
@@ -90,13 +87,18 @@ def layer_of(work: DerivedJob, key: str) -> str:
     return chosen
 
 
-def _first(run: Run) -> None:
-    """Say what to do where there is no explanation, and what that costs."""
+def _unchosen(run: Run, some: bool) -> None:
+    """Say that the explanation is gone, or waits to be chosen; else what to do where there is none, and its cost."""
+    if address.named(EXPLANATION):
+        gone(EXPLANATION, f"of run {run.id}", others=some)
+        return
+    if some:
+        st.info(ELSEWHERE.format("an explanation"), icon=":material/notifications:")
     if not manifests(run.path / "weights"):
         st.info(NEVER if run.status.state in ENDED else NO_CHECKPOINT, icon=":material/hourglass_empty:")
         return
     st.subheader("What does each task rely on?", anchor=False)
-    if not imageless(run):
+    if not imageless(run) and not some:
         st.markdown(EMPTY)
     _form(run)
 
@@ -104,8 +106,8 @@ def _first(run: Run) -> None:
 def _form(run: Run) -> None:
     """Offer an explanation, or say why the run can't be explained."""
     if imageless(run):
-        st.info(NO_IMAGES, icon=":material/hide_image:")
+        st.info(no_images(run), icon=":material/hide_image:")
         return
     if work := new_explanation(run):
         address.address_moved({EXPLANATION: work.id})
-    st.markdown("Or in a terminal: `winnow explain RUN`")
+    st.markdown(f"Or in a terminal: `winnow explain {run.id}`")

@@ -11,6 +11,7 @@ from unicodedata import bidirectional
 
 import numpy as np
 
+from winnow.dashboard.frames.answers.answer import whole_share
 from winnow.engine.runs.work_folder import State, Status
 from winnow.engine.specs.penalty import PenaltySpec
 from winnow.engine.specs.prune import Criterion, PruneSpec
@@ -30,9 +31,10 @@ REPAIRS = {"norms": "batch norms repaired", "readers": "layers repaired", "both"
 
 
 def isolated(text: str) -> str:
-    """Return a text that leaves the order of what stands beside it: Hebrew or Arabic would turn ids and numbers round.
+    """Return a name that leaves the order of what stands beside it: Hebrew or Arabic would turn ids and numbers round.
 
-    It is set between the marks of an isolate (Unicode U+2068, U+2069), which cannot be seen.
+    Only a name is isolated, where it is put beside an id or a number: a whole sentence would be laid out from the right
+    where it begins with such a name. Never in a file. The marks of an isolate (Unicode U+2068, U+2069) cannot be seen.
     """
     turned = any(bidirectional(letter) in ("R", "AL") for letter in text)
     return f"\u2068{text}\u2069" if turned else text
@@ -40,7 +42,7 @@ def isolated(text: str) -> str:
 
 def plain(text: str) -> str:
     """Return Markdown that shows `text` as it is: no emphasis, links, images, formulae, tags, icons or new lines."""
-    escaped = re.sub(r"([!-/;-@\[-`{-~])", r"\\\1", isolated(" ".join(text.split())))
+    escaped = re.sub(r"([!-/;-@\[-`{-~])", r"\\\1", " ".join(text.split()))
     return re.sub(r":(?=\w)", ":\u2060", escaped)  # a word joiner, or :this: becomes an icon
 
 
@@ -106,6 +108,7 @@ def measured(value: float, unit: str) -> str:
     """Say a metric with three figures and its unit: 61.4 %, 0.321 m, 14.2°; a dash for one that has no value."""
     if not np.isfinite(value):
         return "–"
+    value = whole_share(value) if unit == "%" else value
     number = f"{value:.3g}"
     if unit == "%" and value < 100 <= float(number):
         number = "99.9"  # only a whole is 100 %

@@ -16,7 +16,7 @@ from winnow.dashboard.frames.chosen import Kind, Pin, add_pin, remove_pin, repor
 from winnow.dashboard.frames.csv_export import csv
 from winnow.dashboard.frames.events import asked_of_run
 from winnow.dashboard.shared import address
-from winnow.dashboard.shared.formatting import on_paper, plain, sentence, unescaped
+from winnow.dashboard.shared.formatting import isolated, on_paper, plain, sentence, unescaped
 from winnow.engine.runs.received import known_plain
 from winnow.engine.runs.run import Run, runs_folder
 from winnow.engine.runs.work_folder import WorkFolder
@@ -168,7 +168,7 @@ def _clicked(name: str, picked: Callable[[list[Any]], None]) -> None:
 
 def source(run: Run, split: str = "") -> str:
     """Return what a screenshot must carry to stay true: run, strength at the start, split and number of images."""
-    facts = [plain(run.spec.name), plain(run.id), plain(asked_of_run(run))]
+    facts = [plain(isolated(run.spec.name)), plain(run.id), plain(asked_of_run(run))]
     images = {"train": "training images", "val": "validation images"}.get(split)
     length = getattr(run.spec.data, f"{split}_length", None)
     if images:

@@ -14,6 +14,7 @@ from winnow.dashboard.shared.formatting import (
     STATES,
     duration,
     elapsed,
+    isolated,
     measured,
     moment,
     plain,
@@ -95,7 +96,7 @@ def _alarms(run: Run) -> None:
 def _state(run: Run, status: Status) -> None:
     """Write state, name and pace in one line."""
     known = summary(run)
-    facts = [f"**{plain(run.spec.name)}**", *_sparsity(run)]
+    facts = [f"**{plain(isolated(run.spec.name))}**", *_sparsity(run)]
     if known.imported:
         facts = [facts[0], f"imported: {plain(known.origin)}"]
     elif status.epoch:

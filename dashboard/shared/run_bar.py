@@ -12,12 +12,13 @@ from typing import Concatenate, ParamSpec, TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from winnow.dashboard.frames.file_versions import version
+from winnow.dashboard.frames.file_versions import Version, version
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import RUN
 from winnow.dashboard.shared.choosing import Selector, called, chosen_of, gone
 from winnow.dashboard.shared.damage import guarded_page
 from winnow.dashboard.shared.formatting import STATES, plain, sentence
+from winnow.dashboard.shared.watching import watched
 from winnow.dashboard.shared.welcome import welcome
 from winnow.engine.runs.derived import KINDS, derived_jobs
 from winnow.engine.runs.launch import JobError
@@ -35,14 +36,15 @@ REPLACEMENT = (
     "shows the new one."
 )
 NOUNS = {"train": "run", "explain": "explanation", "prune": "pruning", "sensitivity": "analysis"}
-LOOK = 5.0  # seconds between two looks of an idle page at what it shows: it may be removed or worked on anywhere
+FREEZE = "freeze"  # too: whether the user stopped the redrawing
 Work = TypeVar("Work", bound=WorkFolder)
 More = ParamSpec("More")
 
 
-def run_bar(*shows: str) -> tuple[Run, DeltaGenerator] | None:
+def run_bar(*shows: str, badge: bool = True) -> tuple[Run, DeltaGenerator] | None:
     """Let the user choose a run; return it and the bar for what stands beside it. `shows`: what else the page shows.
 
+    `badge`: say here that a run did not end well; not on a page that says so itself.
     None where there is none to show: the welcome is drawn where no run exists, and a run that is gone is said.
     """
     runs = {run.id: run for run in list_runs()}
@@ -54,53 +56,64 @@ def run_bar(*shows: str) -> tuple[Run, DeltaGenerator] | None:
     bar = st.container(horizontal=True, vertical_alignment="center")
     with bar:
         chosen = chosen_of(Selector(RUN, "Run", 460, shows), {name: called(run) for name, run in runs.items()})
-        if chosen is not None:
+        if chosen is not None and badge:
             ended(runs[chosen])
     if chosen is None:
         gone(RUN)
         return None
-    same_as_before(runs[chosen])
+    looked_at(runs[chosen])
     return runs[chosen], bar
 
 
-def same_as_before(work: WorkFolder) -> None:
-    """Where another folder has taken the place of the one that was drawn, drop the click, draw again, and say so.
+def looked_at(*works: WorkFolder) -> None:
+    """Draw the page anew once what it shows is gone or replaced, or its state or its jobs are others.
 
-    The page goes on looking: once the folder is gone or replaced, or its state or jobs are others, it is drawn anew.
+    While the user has stopped the redrawing, states and jobs are left aside.
     """
+    for work in works:
+        same_as_before(work)
+    drawn = [_states(work) for work in works]
+
+    def seen() -> list[tuple[Version, list[tuple[str, str, Version]]]]:
+        states = drawn if st.session_state.get(FREEZE) else [_states(work) for work in works]
+        return [(_written(work), state) for work, state in zip(works, states, strict=True)]
+
+    made = [_written(work) for work in works]
+    watched("work", list(zip(made, drawn, strict=True)), seen)
+
+
+def same_as_before(work: WorkFolder) -> None:
+    """Where another folder has taken the place of the one that was drawn, drop the click, draw again, and say so."""
     _notice(work)
-    st.session_state[DRAWN][str(work.path)] = version(work.path / "spec.json")
+    st.session_state[DRAWN][str(work.path)] = _written(work)
     if st.session_state.get(REPLACED) == work.id:
         del st.session_state[REPLACED]
         noun = NOUNS.get(kind_of(work.path), "study")
         st.warning(REPLACEMENT.format(noun, plain(work.id)), icon=":material/swap_horiz:")
-    drawn = _states(work)
-
-    def look() -> None:
-        if not there(work) or _replaced(work) or _states(work) != drawn:
-            st.rerun()
-
-    look.__qualname__ = f"{__name__}.look_at.{work.id}"  # by which Streamlit tells one fragment from another
-    st.fragment(look, run_every=LOOK)()
 
 
-def _states(work: WorkFolder) -> list[tuple[str, str]]:
+def _states(work: WorkFolder) -> list[tuple[str, str, Version]]:
     """Return the states of a folder of work, and of the prunings, explanations and so on that a run has."""
-    jobs = [job for kind in KINDS for job in derived_jobs(Run(work.path), kind)]
-    return [(one.id, one.status.state) for one in (work, *jobs)]
+    jobs = [job for kind in KINDS for job in derived_jobs(work, kind)] if isinstance(work, Run) else []
+    return [(one.id, one.status.state, _written(one)) for one in (work, *jobs)]
+
+
+def _written(work: WorkFolder) -> Version:
+    """Return when the spec of a folder was written, which happens once: another folder in its place has another."""
+    return version(work.path / "spec.json")
 
 
 def _notice(work: WorkFolder) -> None:
     """Draw the page again where another folder has taken the place of the one that was drawn."""
     if _replaced(work):
-        st.session_state[DRAWN][str(work.path)] = version(work.path / "spec.json")
+        st.session_state[DRAWN][str(work.path)] = _written(work)
         st.session_state[REPLACED] = work.id
         st.rerun()
 
 
 def _replaced(work: WorkFolder) -> bool:
     drawn = st.session_state.setdefault(DRAWN, {}).get(str(work.path))
-    return drawn is not None and drawn != version(work.path / "spec.json")
+    return drawn is not None and drawn != _written(work)
 
 
 def ended(run: Run) -> None:
@@ -116,7 +129,7 @@ def ended(run: Run) -> None:
 
 def frozen(live: bool) -> bool:
     """Ask, of what is live, whether to stop redrawing."""
-    return live and st.toggle("Freeze", key="freeze", help="Stop redrawing the figures, to zoom and read in peace")
+    return live and st.toggle("Freeze", key=FREEZE, help="Stop redrawing the figures, to zoom and read in peace")
 
 
 def readable(work: Run | Study) -> bool:

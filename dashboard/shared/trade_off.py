@@ -17,11 +17,10 @@ from winnow.dashboard.frames.answers.answer import count
 from winnow.dashboard.frames.file_versions import Version, latest
 from winnow.dashboard.frames.summaries import Summary, image_sets, summaries
 from winnow.dashboard.frames.summaries import tasks as tasks_of
-from winnow.dashboard.frames.tables import column
 from winnow.dashboard.shared import address
-from winnow.dashboard.shared.formatting import plain
+from winnow.dashboard.shared.formatting import isolated, plain
 from winnow.dashboard.shared.panel import Chart, draw
-from winnow.engine.runs.quantities import metrics
+from winnow.engine.runs.quantities import metric_title, metrics
 from winnow.engine.runs.run import run_below, runs_folder
 from winnow.engine.runs.study import Study
 from winnow.engine.specs.study import StudySpec
@@ -76,11 +75,8 @@ def pareto_of(study: Study) -> None:
         chart, missing = _drawing(study.path, versions, wanted, cost)
     if missing:
         st.caption(missing)
-    _drawn(
-        chart,
-        f"{plain(study.spec.name)} · {plain(study.id)} · {studies.SPLIT_TITLES[split]} · tasks {plain(subset)}",
-        cost,
-    )
+    named = f"{plain(isolated(study.spec.name))} · {plain(study.id)}"
+    _drawn(chart, f"{named} · {studies.SPLIT_TITLES[split]} · tasks {plain(subset)}", cost)
 
 
 def quantities(study: Study, subset: str, split: str) -> list[Quantity]:
@@ -99,11 +95,10 @@ def quantities(study: Study, subset: str, split: str) -> list[Quantity]:
     ]
     fields = spec.base.fields
     for task in subset.split("+"):
+        higher = {metric: metric.better == "higher" for metric in metrics(fields[task])}
         found += [
-            Quantity(
-                column(task, metric), pareto.Reached(split, subset, task, metric.name, higher=metric.better == "higher")
-            )
-            for metric in metrics(fields[task])
+            Quantity(metric_title(task, metric), pareto.Reached(split, subset, task, metric.name, higher=better))
+            for metric, better in higher.items()
         ]
     return found
 
@@ -111,7 +106,9 @@ def quantities(study: Study, subset: str, split: str) -> list[Quantity]:
 def _of_runs() -> None:
     every = summaries()
     known = _of_the_same_images(every)
-    wanted = {column(task, metric): (task, metric) for one in known for task, (metric, _) in one.main_metrics().items()}
+    wanted = {
+        metric_title(task, metric): (task, metric) for one in known for task, (metric, _) in one.main_metrics().items()
+    }
     if not wanted:
         st.info("No run has results yet.", icon=":material/hourglass:")
         return
@@ -142,7 +139,7 @@ def _say_left_out(every: Sequence[Summary], known: Sequence[Summary], reasons: M
 
 def _named(names: Sequence[str]) -> str:
     more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(isolated, names[:MOST_NAMES])) + (f" and {more} more" if more > 0 else "")
 
 
 def _of_the_same_images(known: Sequence[Summary]) -> list[Summary]:

@@ -1,32 +1,19 @@
 """The first page of an empty folder: what this is, and one button that makes something to look at."""
 
-from collections.abc import Sequence
-
 import streamlit as st
 
 from winnow.dashboard import navigation
 from winnow.dashboard.forms.starting import start_run
 from winnow.dashboard.shared.formatting import plain, sentence
+from winnow.dashboard.shared.watching import watched
 from winnow.engine.runs.launch import JobError
 from winnow.engine.runs.run import list_runs, runs_folder
 from winnow.engine.specs.train import demo as demo_spec
 
-EVERY = 5.0  # seconds between two looks at the folder: a run may be started or removed anywhere
 LINKS = (
     "Not listed: {}. Links are left out so that nothing outside the runs folder is read. Copy the run into the runs "
     "folder, or set WINNOW_RUNS to the folder that contains it."
 )
-
-
-def watched(drawn: Sequence[str]) -> None:
-    """Draw the page anew once the folder holds other runs than were drawn."""
-
-    def look() -> None:
-        if [run.id for run in list_runs()] != list(drawn):
-            st.rerun()
-
-    look.__qualname__ = f"{__name__}.watched"  # by which Streamlit tells one fragment from another
-    st.fragment(look, run_every=EVERY)()
 
 
 def say_links() -> None:
@@ -40,7 +27,8 @@ def say_links() -> None:
 
 def welcome() -> None:
     """Say what Winnow is and offer the demo run; a run that is started elsewhere takes its place."""
-    watched([])
+    nothing: list[str] = []
+    watched("welcome", nothing, lambda: [run.id for run in list_runs()])
     say_links()
     with st.container(width=760):
         st.title("Winnow")

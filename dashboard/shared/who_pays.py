@@ -9,7 +9,7 @@ import streamlit as st
 from winnow.dashboard.figures import pictures
 from winnow.dashboard.figures.paired_differences import CLASSES_READING, class_changes
 from winnow.dashboard.frames import who_pays as frames
-from winnow.dashboard.frames.answers.answer import count
+from winnow.dashboard.frames.answers.answer import count, percent
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import measured, plain
 from winnow.dashboard.shared.panel import Chart, draw, explain, keyed, tall
@@ -70,7 +70,7 @@ def _sentence(own: pd.DataFrame, task: str, names: Sequence[str]) -> str:
     said = f"{plain(task)}: {worse} of {count(len(known), 'image')} {verb} worse with {plain(names[1])} than with "
     said += plain(names[0])
     if worse and part == part:
-        said += f"; the worst tenth of them accounts for {100 * part:.0f} % of the loss"
+        said += f"; the worst tenth of them accounts for {percent(100 * part)} of the loss"
     return f"**{said}.**"
 
 

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from winnow.engine.runs.files import own_file, replace
 from winnow.engine.runs.received import RefusedFolderError, require_plain
-from winnow.engine.runs.work_folder import LIVE, UNFINISHED, Status, WorkFolder
+from winnow.engine.runs.work_folder import LIVE, LONGEST_TEXT, UNFINISHED, Status, WorkFolder
 
 WORKER = "winnow.engine.jobs.worker"
 GPUS = "CUDA_VISIBLE_DEVICES"  # in the environment: the GPUs that a process sees, and numbers from 0
@@ -59,6 +59,19 @@ def start(run: WorkFolder, gpus: Sequence[str] = (), place: Mapping[str, Any] | 
     process = _spawned(run, {**said, **({GPUS: ",".join(gpus)} if gpus else {})})
     threading.Thread(target=_collect, args=(run, process), daemon=True).start()  # no zombie
     return process.pid
+
+
+def not_started(run: WorkFolder, why: str) -> bool:
+    """Note in the status of a folder why its worker could not be started; return whether that could be written."""
+    try:
+        with FileLock(run.path / CLAIM, timeout=CLAIM_TIMEOUT):
+            status = run.recorded_status()
+            if status.state in LIVE and not run.alive():
+                said = {"state": "failed", "message": f"Its worker could not be started: {why}"[:LONGEST_TEXT]}
+                replace(run.path / "status.json", status.model_copy(update=said).model_dump_json().encode())
+    except OSError:
+        return False
+    return run.recorded_status().state not in LIVE
 
 
 def work(run: WorkFolder) -> None:

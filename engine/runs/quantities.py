@@ -49,7 +49,7 @@ Every number of a run is an event {…, task, split, quantity, value} (engine.ru
 from winnow.data.sample import Field
 from winnow.engine.specs.tasks import TASKS, Metric
 
-__all__ = ["ALARM", "NEAR", "SPARSITIES", "Metric", "metrics"]
+__all__ = ["ALARM", "NEAR", "SPARSITIES", "Metric", "metric_title", "metrics"]
 NEAR = 0.1  # of the largest norm of its layer: a living group below it is near the threshold
 ALARM = 0.1  # of a layer's groups: where no more than these live, the layer is about to die
 SPARSITIES = ("group_sparsity", "parameter_sparsity", "mac_sparsity")
@@ -59,3 +59,9 @@ def metrics(field: Field) -> tuple[Metric, ...]:
     """Return the metrics of a field, the one that stands for it first; an empty unit becomes the field's own."""
     known = TASKS[field.kind].metrics if field.learner is None else field.learner.metrics
     return tuple(Metric(own.name, own.label, own.unit or field.unit, own.better) for own in known)
+
+
+def metric_title(task: str, metric: Metric) -> str:
+    """Return what a task's metric is called in a table: with its unit, and an arrow in the direction that is better."""
+    unit = f" [{metric.unit}]" if metric.unit not in ("", "1") else ""
+    return f"{task}: {metric.label}{unit} {'↑' if metric.better == 'higher' else '↓'}"

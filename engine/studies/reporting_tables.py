@@ -13,7 +13,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from winnow.data.sample import Field
-from winnow.engine.runs.quantities import Metric, metrics
+from winnow.engine.runs.quantities import Metric, metric_title, metrics
 from winnow.engine.runs.spreadsheet import safe_frame
 from winnow.engine.specs.study import Definition
 
@@ -112,11 +112,7 @@ def _quantities(own: pd.DataFrame, fields: Mapping[str, Field], definition: Defi
 
 def _title(name: str, units: Mapping[str, Metric]) -> str:
     task, _, metric = name.partition(".")
-    if name not in units:
-        return f"{task} {metric}"
-    known = units[name]
-    unit = f" [{known.unit}]" if known.unit not in ("", "1") else ""
-    return f"{task} {known.label}{unit} {'↑' if known.better == 'higher' else '↓'}"
+    return metric_title(task, units[name]) if name in units else f"{task} {metric}"
 
 
 def _arm(arm: str, of: str, level: object) -> str:

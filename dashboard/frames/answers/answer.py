@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 MOST_NAMED = 4  # tasks in a sentence
+ROUNDING = 1e-9  # %: what floating point leaves of a share that is nothing, or the whole
 
 
 @dataclass(frozen=True)
@@ -21,14 +22,22 @@ def count(number: int, noun: str) -> str:
 
 
 def percent(value: float) -> str:
-    """Say a share [%] in a sentence: 71 %, 0.4 %, a dash where it is not known; only a whole is 0 % or 100 %."""
+    """Say a share [%] in a sentence or label: 71 %, 0.4 %, a dash where it is not known; only a whole is 0 or 100 %."""
+    value = whole_share(value)
     if value != value:
         return "–"
+    if value < 0:
+        return f"−{percent(-value)}"
     if 0 < value < 0.05:
         return "less than 0.1 %"
     if 99.5 <= value < 100:
         return f"{min(round(value, 1), 99.9):.1f} %"
     return f"{value:.0f} %" if value >= 10 or value == round(value) else f"{value:.1f} %"
+
+
+def whole_share(share: float) -> float:
+    """Return a share [%] as the 0 or 100 that it is but for rounding, any other as it is."""
+    return next((whole for whole in (0.0, 100.0) if abs(share - whole) < ROUNDING), share)
 
 
 def joined_up(parts: Iterable[str], most: int | None = None) -> str:

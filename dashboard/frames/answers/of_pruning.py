@@ -64,7 +64,7 @@ def _faster(costs: pd.DataFrame) -> str:
     if timed.empty or not timed["pruned"].notna().any():
         return ""
     row = timed.sort_values("batch").iloc[0]
-    return f", and a batch of {row['batch']:.0f} takes {100 * row['pruned'] / row['dense']:.0f} % of the time"
+    return f", and a batch of {row['batch']:.0f} takes {percent(100 * row['pruned'] / row['dense'])} of the time"
 
 
 def _exact(found: CertificateFile | None) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from winnow.dashboard.frames.answers.answer import Answer, count, joined_up, percent
 from winnow.dashboard.frames.summaries import Summary
-from winnow.dashboard.shared.formatting import measured, state_word
+from winnow.dashboard.shared.formatting import isolated, measured, state_word
 
 
 def runs_answer(known: Sequence[Summary]) -> Answer:
@@ -19,7 +19,7 @@ def runs_answer(known: Sequence[Summary]) -> Answer:
     if done:
         first = max(done, key=lambda one: one.sparsity("group_sparsity"))
         zero = percent(first.sparsity("group_sparsity"))
-        says += f" The sparsest finished one is {first.name}: {zero} of its groups are zero."
+        says += f" The sparsest finished one is {isolated(first.name)}: {zero} of its groups are zero."
     return Answer(says, "Trade-off shows what sparsity costs." if len(done) > 1 else "")
 
 

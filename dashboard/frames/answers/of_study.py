@@ -99,4 +99,4 @@ def _by(row: pd.Series) -> str:
 
 
 def _place(row: pd.Series) -> str:
-    return f"{row['group_sparsity']:.0f} % zero groups"
+    return f"{percent(float(row['group_sparsity']))} zero groups"

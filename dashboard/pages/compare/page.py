@@ -24,9 +24,9 @@ from winnow.dashboard.shared.address import OTHER, RUN
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.choosing import Selector, called, chosen_of, gone
 from winnow.dashboard.shared.explanation import verdict_badge
-from winnow.dashboard.shared.formatting import plain, sentence
+from winnow.dashboard.shared.formatting import isolated, plain, sentence
 from winnow.dashboard.shared.panel import Chart, DrawnFigure, draw, explain
-from winnow.dashboard.shared.run_bar import ended, same_as_before
+from winnow.dashboard.shared.run_bar import ended, looked_at
 from winnow.dashboard.shared.selection import say_absent, select, selected
 from winnow.dashboard.shared.welcome import welcome
 from winnow.dashboard.shared.who_pays import PairView, paying_view
@@ -54,6 +54,7 @@ NO_CIRCUITS = (
     "{} not been explained with circuits. They take minutes, so they are found on request: on the page Explain, under "
     "Advanced, or with `winnow explain RUN --circuits`."
 )
+NONE_FOUND = "Circuits of {} were asked for, and there are none. {}"
 AGREED = (
     "a_share, b_share: edges that the task's circuit keeps, of all edges of the layer whose weight is not zero, in A "
     "and in B. The other columns are there only where one run started with the weights of the other: otherwise channel "
@@ -105,8 +106,7 @@ def _one(runs: Mapping[str, Run], names: Mapping[str, str], name: str, label: st
 
 def _compared(a: Run, b: Run) -> None:
     """Draw the open view."""
-    for run in {run.id: run for run in (a, b)}.values():
-        same_as_before(run)
+    looked_at(*{run.id: run for run in (a, b)}.values())
     if a.id == b.id:
         st.info(SAME, icon=":material/compare:")
         return
@@ -206,9 +206,7 @@ def _circuits(a: Run, b: Run) -> None:
     works = {name: circuits.explained_with_circuits(run) for name, run in (("A", a), ("B", b))}
     one, other = works["A"], works["B"]
     if one is None or other is None:
-        missing = [name for name, work in works.items() if work is None]
-        has = f"{' and '.join(missing)} {'has' if len(missing) == 1 else 'have'}"
-        st.info(NO_CIRCUITS.format(has), icon=":material/account_tree:")
+        _no_circuits({name: run for name, run in (("A", a), ("B", b)) if works[name] is None})
         return
     frame, reason = circuits.circuits_agreed(one, other)
     if reason:
@@ -218,6 +216,18 @@ def _circuits(a: Run, b: Run) -> None:
         verdict_badge(f"the circuits of {name}", *circuit_verdict(explanation_table(work, "circuit_figures")))
     st.dataframe(frame.round(1), key="pair_circuits", hide_index=True, placeholder="–", height="content", row_height=30)
     explain(lambda: frame, "pair_circuits", AGREED, f"{_about(a, b)} · {one.id} · {other.id}")
+
+
+def _no_circuits(runs: Mapping[str, Run]) -> None:
+    """Say which runs have no circuits, and why: none were asked for, or none were found."""
+    refused = {name: circuits.newest_refused(run) for name, run in runs.items()}
+    unasked = [name for name, why in refused.items() if why is None]
+    if unasked:
+        has = f"{' and '.join(unasked)} {'has' if len(unasked) == 1 else 'have'}"
+        st.info(NO_CIRCUITS.format(has), icon=":material/account_tree:")
+    for name, why in refused.items():
+        if why is not None:
+            st.info(NONE_FOUND.format(name, sentence(why or circuits.UNTOLD)), icon=":material/account_tree:")
 
 
 def _seeds(a: Run, b: Run) -> None:
@@ -230,16 +240,19 @@ def _seeds(a: Run, b: Run) -> None:
         overlap, drawn = masks.overlap(known[: masks.MOST_RUNS]), True
         st.subheader(f"{name} over {len(known[: masks.MOST_RUNS])} seeds", anchor=False)
         chart = Chart(mask_overlap.mask_overlap(overlap), overlap)
-        draw(chart, f"seeds_{name}", mask_overlap.READING, f"{name}: {_named(run)} · {plain(run.id)}")
+        draw(chart, f"seeds_{name}", mask_overlap.READING, f"{name}: {_shown(run)} · {plain(run.id)}")
     if not drawn:
         st.info(NO_SEEDS, icon=":material/casino:")
 
 
 def _descriptions(a: Run, b: Run) -> None:
-    frame = tables.compared_runs([summary(a), summary(b)])
+    known = [summary(a), summary(b)]
+    frame, titles = tables.compared_runs(known), tables.run_titles(known)
     if differ := pairs.pair_other_images(a, b, "val"):
         st.warning(OTHER_IMAGES.format(plain(differ)), icon=":material/warning:")
-    st.dataframe(frame, key="pair_descriptions", hide_index=True, placeholder="–", height="content")
+    st.dataframe(
+        frame, key="pair_descriptions", hide_index=True, placeholder="–", height="content", column_config=titles
+    )
     explain(
         lambda: frame, "descriptions", "Only what differs between the descriptions, then the results.", _about(a, b)
     )
@@ -257,5 +270,9 @@ def _named(run: Run) -> str:
     return summary(run).name
 
 
+def _shown(run: Run) -> str:
+    return plain(isolated(_named(run)))
+
+
 def _about(a: Run, b: Run) -> str:
-    return f"A: {plain(_named(a))}, {plain(a.id)} · B: {plain(_named(b))}, {plain(b.id)}"
+    return f"A: {_shown(a)}, {plain(a.id)} · B: {_shown(b)}, {plain(b.id)}"

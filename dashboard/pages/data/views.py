@@ -7,7 +7,7 @@ from winnow.dashboard.figures.pictures import extent_of
 from winnow.dashboard.frames import looks
 from winnow.dashboard.frames.csv_export import csv
 from winnow.dashboard.shared import address
-from winnow.dashboard.shared.formatting import plain, sentence
+from winnow.dashboard.shared.formatting import isolated, plain, sentence
 from winnow.dashboard.shared.panel import Chart, draw
 from winnow.dashboard.shared.targets import (
     ACROSS,
@@ -103,7 +103,7 @@ def _targets(look: Look) -> None:
 
 def _held(look: Look, task: str, unit: str) -> None:
     """Draw the share of each class, or the histogram of the values."""
-    about = f"{plain(look.spec.name)} · {plain(look.id)} · {plain(task)}"
+    about = f"{plain(isolated(look.spec.name))} · {plain(look.id)} · {plain(task)}"
     classes = looks.classes_of_splits(look, task)
     if not classes.empty:
         draw(Chart(target_values.class_shares(classes), classes), "class_shares", target_values.CLASSES, about)

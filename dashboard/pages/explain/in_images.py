@@ -10,6 +10,7 @@ from winnow.dashboard.figures import pictures
 from winnow.dashboard.figures.pictures import Picture, over
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames import explanations, maps
+from winnow.dashboard.frames.answers.answer import percent
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.concepts import cell_title
 from winnow.dashboard.shared import address
@@ -141,7 +142,7 @@ def _channel(known: SpatialStore, chosen: Cell, place: int, picture: Picture) ->
     """Return where a channel answers, silent places struck, and where each task relies on it."""
     layer, channel = chosen.layer, chosen.channel
     activation, silent = np.abs(known.activation(layer, channel)), known.silent_here(layer, channel)[place]
-    name = f"{_scaled('activation', activation)}, silent in {100 * float(silent.mean()):.0f} %"
+    name = f"{_scaled('activation', activation)}, silent in {percent(100 * float(silent.mean()))}"
     relied = {task: known.reliance(layer, channel, task) for task in known.tasks}
     return [
         (name, pictures.struck(over(picture, activation, place), silent)),

@@ -7,6 +7,7 @@ import streamlit as st
 
 from winnow.dashboard.figures import kernel, pictures, silence_tiles
 from winnow.dashboard.frames import explanations, maps
+from winnow.dashboard.frames.answers.answer import percent
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.concepts import cell_title, names_of_channels
 from winnow.dashboard.pages.explain.in_images import channel_row, no_maps, with_maps
@@ -91,7 +92,7 @@ def _silence(known: SpatialStore, chosen: Cell) -> None:
     left.image(pictures.overlaid(blank, silent, 1.0), caption=said, width="stretch", output_format="PNG", alt=said)
     right.metric(
         "Silent, share of all positions and images",
-        f"{100 * float(silent.mean()):.0f} %",
+        percent(100 * float(silent.mean())),
         help="A channel is silent where it is exactly 0: behind a ReLU, wherever nothing activates it",
     )
 

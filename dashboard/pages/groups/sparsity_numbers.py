@@ -28,6 +28,7 @@ TRAINED = (
     "What was removed while the run trained, as a share of the dense network. All other numbers still count these "
     "zeros, as the stored network is dense: a pruning makes the smaller one."
 )
+UNKNOWN = "MACs of a layer are not known"
 SIZES = ("macs", "parameters")
 READING = "Zero and removable differ: a channel can be removed only once every layer that reads it ignores it."
 
@@ -39,7 +40,8 @@ def sparsity_numbers(run: Run) -> None:
     with numbers:
         with st.container(horizontal=True, key="tiles_zero"):
             for quantity, title in SPARSITY_TITLES.items():
-                _metric(title, known.sparsity(quantity), ZERO)
+                unknown = np.isnan(known.newest.get((None, quantity), 0.0)) and quantity == "mac_sparsity"
+                _metric(title, known.sparsity(quantity), ZERO, UNKNOWN if unknown else None)
         with st.container(horizontal=True, key="tiles_removable"):
             _removable(known)
             _realised(run)
@@ -48,10 +50,12 @@ def sparsity_numbers(run: Run) -> None:
 
 
 def _removable(known: Summary) -> None:
+    macs = known.newest.get((None, "removable_macs"))
     gathered = known.newest.get((None, "gathered_macs"), np.nan)
     _metric("Parameters removable", known.newest.get((None, "removable_parameters"), np.nan), REMOVABLE, "")
     more = "" if np.isnan(gathered) else f"{_percent(gathered)} with gathers"
-    _metric("MACs removable", known.newest.get((None, "removable_macs"), np.nan), REMOVABLE, more)
+    more = UNKNOWN if macs is not None and np.isnan(macs) else more
+    _metric("MACs removable", np.nan if macs is None else macs, REMOVABLE, more)
 
 
 def _realised(run: Run) -> None:
@@ -61,11 +65,12 @@ def _realised(run: Run) -> None:
         trained = events.removals(run)
         left = [100 * (1 - trained[of].iloc[-1] / trained[f"{of}_before"].iloc[0]) for of in SIZES if len(trained)]
         said = f"while training, params {_percent(left[1])}" if left else "nothing removed yet"
+        said = f"{UNKNOWN}; {said}" if left and np.isnan(left[0]) else said
         _metric("MACs removed", left[0] if left else 0.0, TRAINED if left else REALISED, said)
         return
     known = (("params", found.parameters), ("time", found.latency))
     more = [f"{name} {_percent(value)}" for name, value in known if not np.isnan(value)]
-    _metric("MACs removed", found.macs, REALISED, ", ".join(more))
+    _metric("MACs removed", found.macs, REALISED, ", ".join([UNKNOWN] * bool(np.isnan(found.macs)) + more))
 
 
 def _metric(title: str, value: float, about: str, more: str | None = None) -> None:

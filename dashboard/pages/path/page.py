@@ -17,9 +17,9 @@ from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import STUDY
 from winnow.dashboard.shared.choosing import Selector, chosen_of, gone
 from winnow.dashboard.shared.controls import resume, stop_button
-from winnow.dashboard.shared.formatting import duration, plain
+from winnow.dashboard.shared.formatting import duration, isolated, plain
 from winnow.dashboard.shared.progress import message, state_line
-from winnow.dashboard.shared.run_bar import frozen, readable, redrawn, same_as_before
+from winnow.dashboard.shared.run_bar import frozen, looked_at, readable, redrawn
 from winnow.engine.runs.study import Study
 from winnow.engine.runs.work_folder import LIVE, UNFINISHED, State, Status
 from winnow.engine.specs.study import PathSpec, StudySpec
@@ -55,7 +55,7 @@ def page() -> None:
     if study is None:
         gone(STUDY)
     elif readable(study):
-        same_as_before(study)
+        looked_at(study)
         redrawn(_progress, EVERY / 5 if live else None, study, study.status.state)
         redrawn(_results, EVERY if live and not held else None, study)
     st.space("small")
@@ -93,7 +93,7 @@ def _progress(study: Study, drawn: State) -> None:
     status = study.status
     if status.state != drawn:
         st.rerun()
-    state_line(status, [f"**{plain(study.spec.name)}**", plain(_asked(study.spec)), *_counts(study)])
+    state_line(status, [f"**{plain(isolated(study.spec.name))}**", plain(_asked(study.spec)), *_counts(study)])
     if status.state in LIVE and status.requested is not None:
         st.progress(min(max(status.progress, 0.0), 1.0), text=_doing(status))
     message(status)

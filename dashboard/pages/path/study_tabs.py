@@ -17,7 +17,7 @@ from winnow.dashboard.frames.csv_export import csv
 from winnow.dashboard.pages.path import study_figures
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.answer import answer
-from winnow.dashboard.shared.formatting import plain
+from winnow.dashboard.shared.formatting import isolated, plain
 from winnow.dashboard.shared.panel import draw, explain, keyed, tall
 from winnow.dashboard.shared.trade_off import pareto_of
 from winnow.engine.runs.study import Study
@@ -85,7 +85,12 @@ def study_views(study: Study) -> None:
 def about(study: Study, split: str = "") -> str:
     """Return what a screenshot must carry to stay true."""
     spec = study.spec
-    facts = [plain(spec.name), plain(study.id), f"{spec.base.epochs} epochs at most", f"seeds {plain(_seeds(study))}"]
+    facts = [
+        plain(isolated(spec.name)),
+        plain(study.id),
+        f"{spec.base.epochs} epochs at most",
+        f"seeds {plain(_seeds(study))}",
+    ]
     return " · ".join([*facts, *([studies.SPLIT_TITLES[split]] if split else [])])
 
 

@@ -7,17 +7,17 @@ itself is never changed.
 import streamlit as st
 
 from winnow.dashboard.forms.prune import new_pruning
-from winnow.dashboard.forms.widgets import folded_form
+from winnow.dashboard.forms.widgets import folded_form, shut_form
 from winnow.dashboard.frames.answers import of_pruning
 from winnow.dashboard.frames.prunings import pruning_called
-from winnow.dashboard.frames.run_images import NO_IMAGES, imageless, only_sampled
+from winnow.dashboard.frames.run_images import imageless, no_images, only_sampled
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.pages.prune.pruning import pruning as draw_pruning
 from winnow.dashboard.pages.prune.sensitivity import sensitivity_view
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import PRUNING
 from winnow.dashboard.shared.answer import answer
-from winnow.dashboard.shared.choosing import Selector, chosen_of, gone
+from winnow.dashboard.shared.choosing import ELSEWHERE, Selector, chosen_of, gone
 from winnow.dashboard.shared.formatting import duration, elapsed
 from winnow.dashboard.shared.run_bar import ENDED, readable, run_bar, same_as_before
 from winnow.engine.runs.derived import derived_jobs
@@ -45,11 +45,9 @@ def page() -> None:
         return
     run, beside = bar
     known = {found.id: found for found in derived_jobs(run, "prune")}
-    shown = None
     with beside:
-        if known:
-            names = {name: pruning_called(found) for name, found in known.items()}
-            shown = known.get(chosen_of(Selector(PRUNING, "Pruning", 380), names) or "")
+        names = {name: pruning_called(found) for name, found in known.items()}
+        shown = known.get(chosen_of(Selector(PRUNING, "Pruning", 380), names) or "")
     if not readable(run):
         return
     if shown is None and address.named(PRUNING):
@@ -58,6 +56,8 @@ def page() -> None:
     if address.segments("prune_view", "View", VIEWS, "prunings", quiet=True) == "sensitivity":
         sensitivity_view(run, _waits(run))
         return
+    if known and shown is None:
+        st.info(ELSEWHERE.format("a pruning"), icon=":material/notifications:")
     _new(run, len(known))
     if shown is not None:
         same_as_before(shown)
@@ -72,11 +72,13 @@ def _new(run: Run, others: int) -> None:
     if not others:
         answer(of_pruning.unpruned_answer(summary(run)))
         st.info(NOTHING + _refit_cost(run), icon=":material/content_cut:")
-    folded_form("New pruning", f"new_pruning_{others}", lambda: _form(run), expanded=not others)
+    key = f"new_pruning_{run.id}"
+    folded_form("New pruning", key, lambda: _form(run, key), expanded=not others)
 
 
-def _form(run: Run) -> None:
+def _form(run: Run, key: str) -> None:
     if started := new_pruning(run):
+        shut_form(key)
         address.address_moved({PRUNING: started.id})
 
 
@@ -84,7 +86,7 @@ def _waits(run: Run) -> str:
     if not manifests(run.path / "weights"):
         return NEVER if run.status.state in ENDED else NOT_YET
     if imageless(run):
-        return NO_IMAGES
+        return no_images(run)
     return RUNNING if run.status.state in LIVE else ""
 
 

@@ -7,13 +7,13 @@ from winnow.dashboard.figures import removed_layers, what_if
 from winnow.dashboard.frames import maps, prunings, who_pays
 from winnow.dashboard.frames import what_if as sweeps
 from winnow.dashboard.frames.summaries import tasks
-from winnow.dashboard.frames.tables import column
 from winnow.dashboard.pages.prune import pruning_figures
 from winnow.dashboard.pages.prune.before_after import pruned_source
 from winnow.dashboard.shared.formatting import digits, plain
 from winnow.dashboard.shared.panel import draw, explain
 from winnow.dashboard.shared.who_pays import PairView, paying_view
 from winnow.engine.runs.derived import DerivedJob
+from winnow.engine.runs.quantities import metric_title
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
 
@@ -66,7 +66,7 @@ def sweep_view(run: Run, shown: DerivedJob) -> None:
     numbers = {name: st.column_config.NumberColumn(format="%.1f %%") for name in ("groups", "parameters", "MACs")}
     numbers["groups"] = st.column_config.NumberColumn("channels", format="%.1f %%")
     for task, metric in tasks(run.spec):
-        numbers[column(task, metric)] = st.column_config.NumberColumn(format=digits(metric.unit))
+        numbers[metric_title(task, metric)] = st.column_config.NumberColumn(format=digits(metric.unit))
     st.dataframe(
         frame.assign(threshold=[f"{value:.3g}" if value > float("-inf") else "–" for value in frame["threshold"]]),
         key="steps",

@@ -5,7 +5,7 @@ import streamlit as st
 
 from winnow.dashboard.figures.layer_heatmaps import MOST_MAPS, SENSITIVITY_READING, sensitivity_map
 from winnow.dashboard.forms.starting import start_job
-from winnow.dashboard.forms.widgets import field_row, folded_form
+from winnow.dashboard.forms.widgets import field_row, folded_form, shut_form
 from winnow.dashboard.frames.answers.of_pruning import sensitivity_answer
 from winnow.dashboard.frames.layer_sensitivity import (
     images_of_cuts,
@@ -16,11 +16,11 @@ from winnow.dashboard.frames.layer_sensitivity import (
     suggestions,
 )
 from winnow.dashboard.frames.log import tail
-from winnow.dashboard.frames.run_images import ONLY_SAMPLE, only_sampled
+from winnow.dashboard.frames.run_images import only_sampled
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import PRUNING, SENSITIVITY
 from winnow.dashboard.shared.answer import answer
-from winnow.dashboard.shared.choosing import Selector, chosen_of, gone
+from winnow.dashboard.shared.choosing import ELSEWHERE, Selector, chosen_of, gone
 from winnow.dashboard.shared.controls import resume, stop_button
 from winnow.dashboard.shared.formatting import CRITERIA, plain, sentence
 from winnow.dashboard.shared.panel import Chart, draw, explain, source
@@ -42,6 +42,10 @@ SUGGESTED = (
     "tolerance. Saved: what this cut alone saves of the network, in addition to what nothing uses. Cost: the fall of "
     "the task that loses most; where nothing is suggested, that of the smallest cut."
 )
+SAMPLED = (
+    "Channels are cut by their norms. To cut by relevance, training images are needed, and this run stores only a "
+    "sample of its validation images."
+)
 STOPPING = "The analysis stops after this cut. The layers that it has finished are kept."
 
 
@@ -52,14 +56,13 @@ def sensitivity_view(run: Run, waits: str) -> None:
         st.info(waits, icon=":material/hourglass:")
     else:
         _new(run, len(known))
-    if not known:
-        if address.named(SENSITIVITY):
-            gone(SENSITIVITY, f"of run {run.id}", others=False)
-        return
     names = {name: sensitivity_called(found) for name, found in known.items()}
     shown = known.get(chosen_of(Selector(SENSITIVITY, "Analysis", 380), names) or "")
     if shown is None:
-        gone(SENSITIVITY, f"of run {run.id}")
+        if address.named(SENSITIVITY):
+            gone(SENSITIVITY, f"of run {run.id}", others=bool(known))
+        elif known:
+            st.info(ELSEWHERE.format("an analysis"), icon=":material/notifications:")
         return
     same_as_before(shown)
     state = shown.status.state
@@ -72,19 +75,21 @@ def _new(run: Run, others: int) -> None:
     """Offer a new analysis; open where there is none yet."""
     if not others:
         st.info(ABOUT, icon=":material/stacked_bar_chart:")
-    folded_form("New analysis", f"new_sensitivity_{others}", lambda: _form(run), expanded=not others)
+    key = f"new_sensitivity_{run.id}"
+    folded_form("New analysis", key, lambda: _form(run, key), expanded=not others)
 
 
-def _form(run: Run) -> None:
+def _form(run: Run, key: str) -> None:
     sampled = only_sampled(run)
     if sampled:
-        st.caption(ONLY_SAMPLE.format("the criterion relevance"))
+        st.caption(SAMPLED)
     first, images = ([], []) if sampled else (["criterion"], ["relevance_images"])
     values = field_row(SensitivitySpec, [*first, "shares", "images", "tolerance"], form="sensitivity")
     values |= field_row(SensitivitySpec, [*images, "threads", "device"], "Measuring", "sensitivity")
     if st.button("Analyse the layers", key="sensitivity_submit", type="primary", icon=":material/play_arrow:"):
         started = start_job(run, {"kind": "sensitivity", **values}, str(values.get("criterion", "norm")))
         if started:
+            shut_form(key)
             address.address_moved({SENSITIVITY: started.id})
 
 

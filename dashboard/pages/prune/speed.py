@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from winnow.dashboard.forms.starting import start_job
+from winnow.dashboard.frames.answers.answer import percent
 from winnow.dashboard.frames.benches import bench_sentence, bench_table, benches
 from winnow.dashboard.frames.run_images import ONLY_SAMPLE, only_sampled
 from winnow.dashboard.pages.prune.before_after import pruned_source
@@ -136,7 +137,7 @@ def _speeds(frame: pd.DataFrame) -> pd.DataFrame:
             "network": row["model"],
             "time": spread(row["median"], row["low"], row["high"], "s") + ("" if row["steady"] else ", busy"),
             "speed-up": f"{row['speed_up']:.2f} × ({row['speed_up_low']:.2f}–{row['speed_up_high']:.2f})",
-            "of the promise": f"{100 * row['achieved']:.0f} %" if row["model"] == "compact" else "",
+            "of the promise": percent(100 * row["achieved"]) if row["model"] == "compact" else "",
             "file": amount(row["bytes"], "B"),
             "peak memory": amount(row["peak_bytes"], "B"),
         }
@@ -149,7 +150,7 @@ def _lost(frame: pd.DataFrame) -> pd.DataFrame:
     times = [amount(abs(value), "s") for value in frame["seconds"]]
     signed = [f"−{time}" if value < 0 else time for time, value in zip(times, frame["seconds"], strict=True)]
     return pd.DataFrame(
-        {"lost to": frame["cause"], "time": signed, "share": [f"{value:.0f} %" for value in frame["share"]]}
+        {"lost to": frame["cause"], "time": signed, "share": [percent(value) for value in frame["share"]]}
     )
 
 

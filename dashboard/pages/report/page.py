@@ -16,7 +16,7 @@ from winnow.dashboard.frames.chosen import FOLDER, ReportChoice, choose_for_repo
 from winnow.dashboard.report.building import HTML, ZIP, Build, build_of, current, start_build
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.choosing import called
-from winnow.dashboard.shared.formatting import moment, plain, sentence
+from winnow.dashboard.shared.formatting import isolated, moment, plain, sentence
 from winnow.dashboard.shared.run_bar import act, readable, redrawn, run_bar
 from winnow.dashboard.shared.showing import show
 from winnow.engine.runs.run import Run, list_runs
@@ -83,7 +83,7 @@ def _more(run: Run) -> list[Run]:
 def _said(run: Run, choice: ReportChoice, known: Build, now: bool) -> Answer:
     rows = _rows(choice, known)
     shown = sum(on for _, on in rows.values())
-    says = f"The report of {run.spec.name} has {count(shown, 'section')}"
+    says = f"The report of {isolated(run.spec.name)} has {count(shown, 'section')}"
     says += f", {len(rows) - shown} left out" if shown < len(rows) else ""
     says += f", {count(len(choice.pins), 'pinned figure')}." if choice.pins else "."
     if known.state != "done":

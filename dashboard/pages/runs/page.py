@@ -231,7 +231,7 @@ def _compare(chosen: Sequence[Summary]) -> None:
         key="compare_table",
         hide_index=True,
         placeholder="–",
-        column_config={"what": st.column_config.TextColumn("", pinned=True)},
+        column_config={**tables.run_titles(chosen), "what": st.column_config.TextColumn("", pinned=True)},
         height="content",
     )
     with st.container(horizontal=True, horizontal_alignment="distribute"):

@@ -35,7 +35,6 @@ from winnow.engine.explain.circuits.tables import circuit_verdict, circuits_answ
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.work_folder import LIVE
-from winnow.engine.specs.explain import ExplainSpec
 
 TABS = ("Shares", "Layers", "Affinity", "Heads", "Circuits", "Between runs")
 TRIANGLE, MAP = "triangle", "map"
@@ -52,7 +51,6 @@ NO_CIRCUITS = (
     "This explanation has no circuits. They take minutes, so they are found on request: explain this run again with "
     "circuits, under Advanced, or run `winnow explain RUN --circuits`."
 )
-UNTOLD = "Why was not recorded: explain this run again with circuits to see it."
 KEPT = (
     "share: edges kept, of all edges whose weight is not zero. faithfulness: part of the loss change that is kept when "
     "all other edges are cut, on images that were not used to find the circuit, with its 95 % interval. completeness: "
@@ -175,12 +173,12 @@ def _circuits(work: DerivedJob, chosen: Cell | None, about: str) -> None:
 
 def _no_circuits(work: DerivedJob) -> str:
     """Say what to do where there are no circuits; where they were asked for, why there are none."""
-    if not isinstance(work.spec, ExplainSpec) or not work.spec.circuits:
+    if not explanations.asked_of_explanation(work).circuits:
         return NO_CIRCUITS
-    status = work.status
-    if status.state in LIVE:
+    if work.status.state in LIVE:
         return "The circuits come last: they appear here once all else has been measured."
-    return f"Circuits were asked for, and there are none. {sentence(status.message) or UNTOLD}"
+    why = circuits.circuits_refused(work) or circuits.UNTOLD
+    return f"Circuits were asked for, and there are none. {sentence(why)}"
 
 
 def _table(key: str, frame: Callable[[], pd.DataFrame], reading: str, about: str) -> None:

@@ -13,7 +13,7 @@ from winnow.dashboard.forms.again import again
 from winnow.dashboard.frames import events, groups
 from winnow.dashboard.frames.answers.answer import count
 from winnow.dashboard.frames.log import tail
-from winnow.dashboard.frames.run_images import only_sampled
+from winnow.dashboard.frames.run_images import imageless, only_sampled
 from winnow.dashboard.frames.stored_tables import stored
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.shared import address, run_figures
@@ -35,10 +35,9 @@ TABS = ("Curves", "Tasks", "Survival map", "Norms by layer", "Log")
 UNRECORDED = (
     "There are no curves: this run ended before its first number was recorded. The tab Log shows its last lines."
 )
-OWN_LOOP = (
-    "The conflict between tasks is recorded where Winnow trains, and so are their weights. Explain the run to see, on "
-    "the page Tasks under Affinity, how the gradients of its tasks agree."
-)
+OWN_LOOP = "The conflict between tasks is recorded where Winnow trains, and so are their weights."
+NOT_TRAINED = "No conflict between tasks was recorded: the weights were imported, and nothing was trained."
+AFFINITY = " Explain the run to see, on the page Tasks under Affinity, how the gradients of its tasks agree."
 IMPORTED = (
     "There are no curves: the weights were imported, and nothing was trained. Groups, Explain and Prune show them."
 )
@@ -46,7 +45,7 @@ IMPORTED = (
 
 def page() -> None:
     """Draw the chosen run."""
-    if (bar := run_bar()) is None:
+    if (bar := run_bar(badge=False)) is None:
         return
     run, beside = bar
     with beside:
@@ -147,7 +146,7 @@ def _without_conflict(run: Run) -> str:
     if len(run.spec.tasks) < 2:
         return "This run has one task: there is no other for it to be in conflict with."
     if only_sampled(run):
-        return OWN_LOOP
+        return (NOT_TRAINED if summary(run).imported else OWN_LOOP) + ("" if imageless(run) else AFFINITY)
     return (
         "" if run.spec.balancing.record_every else "The run was asked not to record the conflict (record_every is 0)."
     )

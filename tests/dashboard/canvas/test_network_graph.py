@@ -33,7 +33,7 @@ def test_a_layer_says_what_it_uses_and_only_grouped_layers_can_be_selected(make_
 
 @pytest.mark.parametrize(
     ("by", "words"),
-    [("kept", "2 of 4 channels stay"), ("macs", "60.0 % of the MACs, 50 % left"), ("lead", "depth leads 2 of 3")],
+    [("kept", "2 of 4 channels stay"), ("macs", "60 % of the MACs, 50 % left"), ("lead", "depth leads 2 of 3")],
 )
 def test_the_stem_by(make_whole_run: MakeRun, by: network.By, words: str) -> None:
     led = {"stem": {"depth": 2, "others": 1, "unused": 0}}

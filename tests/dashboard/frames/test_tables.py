@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 from winnow.dashboard.frames import tables
+from winnow.dashboard.frames.csv_export import csv
 from winnow.dashboard.frames.summaries import summaries
 from winnow.engine.runs.run import Run
 
@@ -43,3 +44,12 @@ def test_runs_of_one_name_are_told_apart_by_their_ids(make_run: MakeRun) -> None
     first, second = make_run(), make_run()
     titles = list(tables.compared_runs(summaries()).columns[1:])
     assert sorted(titles) == sorted([f"small ({first.id})", f"small ({second.id})"])
+
+
+def test_a_name_that_is_read_from_the_right_is_isolated_on_the_page_and_not_in_a_file(make_run: MakeRun) -> None:
+    ids = [make_run(name="עברית").id for _ in range(2)]
+    shown = tables.run_titles(summaries())
+    assert shown == {f"עברית ({run})": f"\u2068עברית\u2069 ({run})" for run in ids}
+    written = csv(tables.compared_runs(summaries())).decode()
+    assert "עברית (" in written
+    assert not {"\u2068", "\u2069"} & set(written)

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.dashboard.making_explanations import write_circuits
+from tests.dashboard.making_explanations import write_circuits, write_explanation
 from tests.dashboard.making_judged import write_judged
 from tests.dashboard.making_studies import write_path
 from tests.dashboard.reading import said
 from winnow.dashboard.shared.address import CLAIM
 from winnow.engine.runs.derived import DerivedJob
+from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
 
@@ -46,6 +47,11 @@ def test_circuits_are_compared_where_both_runs_have_them(make_explained: Callabl
     write_circuits(one)
     shown = {"run": one.run.id, "other": other.run.id, "against_one_another": "Circuits"}
     assert "B has not been explained with circuits" in _page(**shown).info[0].value
+    asked = write_explanation(other.run, circuits=True)
+    status = asked.recorded_status().model_copy(update={"message": "The circuits are missing: no task beats chance."})
+    replace(asked.path / "status.json", status.model_dump_json().encode())
+    told = _page(**shown).info[0].value.replace("\\", "")
+    assert told == "Circuits of B were asked for, and there are none. The circuits are missing: no task beats chance."
     write_circuits(other)
     page = _page(**shown)
     assert not page.exception

@@ -63,6 +63,20 @@ def test_one_that_failed_says_whether_there_is_anything_to_see(make_explained: M
     assert bool(_figures(page)) is measured
 
 
+def test_an_explanation_that_is_started_elsewhere_waits_to_be_chosen(make_explained: Make) -> None:
+    run = make_explained().run
+    shutil.rmtree(run.path / "explain")
+    page = _page(run=run.id)
+    work = write_explanation(run)
+    page.run()
+    assert not page.exception
+    assert not page.get("plotly_chart")
+    assert "by now that you have not chosen" in page.info[0].value
+    assert "has not been explained" not in said(page)
+    page.selectbox(key="explanation").set_value(work.id).run()
+    assert page.get("plotly_chart")
+
+
 def test_another_task_and_layer_can_be_chosen(make_explained: Make) -> None:
     page = _page(run=make_explained().run.id, task="depth")
     assert _figures(page)[0]["data"][0]["marker"]["color"] == "#D55E00"

@@ -55,6 +55,15 @@ def test_what_was_removed_while_training_is_shown_until_there_is_a_pruning(make_
     assert shown["MACs removed"] == ("90 %", "while training, params 75 %")
 
 
+def test_a_share_of_macs_that_is_not_known_says_why(make_whole_run: MakeRun) -> None:
+    run = make_whole_run()
+    unknown = [Event(0.0, 3, 30, None, "model", name, None) for name in ("mac_sparsity", "removable_macs")]
+    write_events(run.path / "events.jsonl", unknown)
+    found = {metric.label: (metric.value, metric.delta) for metric in _page(run=run.id).metric}
+    assert found["MACs zero"] == found["MACs removable"] == ("–", "MACs of a layer are not known")
+    assert found["Groups zero"] == ("30 %", "")
+
+
 def test_the_selected_channel_shows_its_record_its_kernel_and_what_blocks_it(make_whole_run: MakeRun) -> None:
     page = _page(run=make_whole_run().id, layer="stem", channel="1")
     assert not page.exception

@@ -133,7 +133,7 @@ def test_the_table_names_the_definition_that_it_shows(runs_root: Path) -> None:
     write_study(runs_root, subsets=["all"], definition="task")
     page = _page()
     table = page.dataframe[0].value
-    assert {"arm", "tasks", "Δ_m over dense [%]", "seg mean IoU [%] ↑"} <= set(table)
+    assert {"arm", "tasks", "Δ_m over dense [%]", "seg: mean IoU [%] ↑"} <= set(table)
     assert "LibMTL" in said(page)
     definition = page.segmented_control[1]
     assert definition.value == "task"

@@ -1,4 +1,5 @@
 import json
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -108,12 +109,12 @@ def test_a_pruning_that_is_started_is_the_one_shown_and_stands_in_the_address(
 ) -> None:
     run = make_stored_run()
     older = write_pruning(run, stem="a")
-    page = opened(_page(run=run.id, pruning=older.id), "new_pruning_1")
+    page = opened(_page(run=run.id, pruning=older.id), f"new_pruning_{run.id}")
     page.button(key="prune_submit").click().run()
     assert not page.exception
     started = next(found.id for found in derived_jobs(run, "prune") if found.id != older.id)
     assert page.selectbox(key="pruning").value == started
-    assert page.selectbox(key="pruning").value == started
+    assert "prune_submit" not in [button.key for button in page.button]  # the form is folded
 
 
 def test_without_a_checkpoint_there_is_nothing_to_prune(make_run: MakeRun) -> None:
@@ -362,3 +363,36 @@ def test_a_pruning_of_an_older_version_says_that_images_were_not_judged(make_sto
     page = _page(run=run.id, detail="Who pays")
     assert not page.exception
     assert any("Prune again to see who pays" in info.value for info in page.info)
+
+
+def test_a_job_that_is_started_elsewhere_shuts_no_form_and_waits_to_be_chosen(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    page = _page(run=run.id)
+    page.segmented_control(key="prune_criterion").set_value("norm").run()
+    other = write_pruning(run)
+    page.run()
+    assert not page.exception
+    assert page.segmented_control(key="prune_criterion").value == "norm"
+    assert not page.dataframe
+    assert "by now that you have not chosen" in page.info[0].value
+    page.selectbox(key="pruning").set_value(other.id).run()
+    assert page.dataframe
+    assert page.segmented_control(key="prune_criterion").value == "norm"
+    assert _page(run=run.id).dataframe
+
+
+def test_a_pruning_whose_worker_cannot_be_started_says_so_for_as_long_as_it_is_shown(
+    make_stored_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no process can be made")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    run = make_stored_run()
+    page = _page(run=run.id)
+    page.button(key="prune_submit").click().run()
+    for _ in range(2):
+        assert not page.exception
+        assert "Its worker could not be started: no process can be made" in page.error[0].value.replace("\\", "")
+        page.run()
+    assert derived_jobs(run, "prune")[0].status.state == "failed"

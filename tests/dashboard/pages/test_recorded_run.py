@@ -104,7 +104,7 @@ def test_without_stored_images_a_page_says_what_is_missing_and_offers_nothing(
 def test_what_needs_training_images_is_not_offered_where_only_a_sample_is_stored(root: Path) -> None:
     run = Run(min(root.iterdir()))
     page = opened("prune", run)
-    page.session_state["new_pruning_1"] = True
+    page.session_state[f"new_pruning_{run.id}"] = True
     page.run()
     ranked_by = page.segmented_control(key="prune_criterion_sampled")
     assert "low relevance" not in ranked_by.options

@@ -73,6 +73,18 @@ def test_a_new_pruning_can_follow_an_analysis_of_its_criterion(make_stored_run: 
     page.selectbox(key="prune_sensitivity_norm").set_value(work.id)
     page.button(key="prune_submit").click().run()
     assert derived_jobs(run, "prune")[0].spec.sensitivity == work.id
-    other = opened(_page(run=run.id), "new_pruning_1")
+    other = opened(_page(run=run.id), f"new_pruning_{run.id}")
     other.segmented_control(key="prune_criterion").set_value("relevance").run()
     assert not [box for box in other.selectbox if box.key == "prune_sensitivity_relevance"]
+
+
+def test_an_analysis_that_is_started_elsewhere_shuts_no_form_and_waits_to_be_chosen(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    page = _page(run=run.id, prune_view="sensitivity")
+    page.number_input(key="sensitivity_tolerance").set_value(3.0).run()
+    write_sensitivity(run)
+    page.run()
+    assert page.number_input(key="sensitivity_tolerance").value == 3.0
+    assert not page.get("plotly_chart")
+    assert "by now that you have not chosen" in page.info[-1].value
+    assert _page(run=run.id, prune_view="sensitivity").get("plotly_chart")

@@ -99,10 +99,15 @@ def test_circuits_are_said_drawn_and_tabled(make_explained: Make) -> None:
 
 def test_where_circuits_were_asked_for_and_there_are_none_the_page_says_why(make_explained: Make) -> None:
     work = make_explained(circuits=True)
-    status = work.recorded_status().model_copy(update={"message": "The circuits are missing: no task beats chance."})
-    replace(work.path / "status.json", status.model_dump_json().encode())
-    shown = [info.value.replace("\\", "") for info in _page(run=work.run.id, use="Circuits").info]
-    assert "Circuits were asked for, and there are none. The circuits are missing: no task beats chance." in shown
+    for before, why in (
+        ("Layer stem is left out: too wide. ", "The circuits are missing: no task beats chance."),
+        ("Layer stem is left out: too wide.", "Why was not recorded: explain the run again with circuits to see it."),
+    ):
+        told = before + (why if why.startswith("The circuits") else "")
+        status = work.recorded_status().model_copy(update={"message": told})
+        replace(work.path / "status.json", status.model_dump_json().encode())
+        shown = [info.value.replace("\\", "") for info in _page(run=work.run.id, use="Circuits").info]
+        assert f"Circuits were asked for, and there are none. {why}" in shown
 
 
 def test_a_selected_channel_says_whose_it_is_and_what_its_loss_does_to_all_tasks(make_explained: Make) -> None:

@@ -103,6 +103,11 @@ def test_the_reason_of_a_failure_is_shown_in_one_sentence(make_run: MakeRun) -> 
     assert page.error[0].value == "The disk is full."
 
 
+def test_a_stopped_run_says_so_once(make_run: MakeRun) -> None:
+    page = _page(run=make_run(state="stopped").id)
+    assert sum("stopped" in text.value for text in page.markdown) == 1
+
+
 def test_a_stopped_run_can_be_resumed(make_run: MakeRun) -> None:
     page = _page(run=make_run(state="stopped").id)
     assert page.button(key="resume").label == "Resume training"

@@ -175,7 +175,8 @@ def test_an_imported_network_claims_no_training_no_seed_and_no_images(make_run: 
     text = Seen(report([run]).html).text
     assert "not judged on any image" in text
     assert "No metric is known" in text
-    for untrue in ("One seed", "validation images", "penalises", "at the start", "It took"):
+    assert "winnow import CHECKPOINT" in text
+    for untrue in ("One seed", "validation images", "penalises", "at the start", "It took", "winnow explain"):
         assert untrue not in text
 
 

@@ -69,3 +69,35 @@ def test_going_to_another_run_leaves_behind_what_belongs_to_this_one() -> None:
     assert _going({"run": "a"}, **address) == {name: value for name, value in address.items() if name != "view"}
     assert _going({"run": "b"}, run="a", other="b") == {"run": "b"}
     assert _going({"run": "b", "other": "c"}, run="a", other="b") == {"run": "b", "other": "c"}
+
+
+def test_the_first_job_that_comes_while_a_page_is_open_is_not_chosen_and_is_on_the_next_visit(
+    make_stored_run: MakeRun,
+) -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from winnow.dashboard.shared import address
+        from winnow.dashboard.shared.choosing import Selector, chosen_of, complete_usual
+        from winnow.engine.runs.derived import derived_jobs
+        from winnow.engine.runs.run import list_runs
+
+        address.arrive(st.session_state["open"])
+        complete_usual(["run", "pruning"])  # as the bar of all pages does
+        if st.session_state["open"] == "prune":
+            known = {work.id: work.id for work in derived_jobs(list_runs()[0], "prune")}
+            st.text(str(chosen_of(Selector("pruning", "Pruning", 300), known)))
+
+    run = make_stored_run()
+    page = AppTest.from_function(script, default_timeout=30)
+    page.session_state["open"] = "prune"
+    assert page.run().text[0].value == "None"
+    work = write_pruning(run)
+    assert page.run().text[0].value == "None"
+    page.query_params["run"] = run.id  # the browser writes the completed address in place of what was asked for
+    assert page.run().text[0].value == "None"
+    assert page.selectbox(key="pruning").options == [work.id]
+    page.session_state["open"] = "train"
+    page.run()
+    page.session_state["open"] = "prune"
+    assert page.run().text[0].value == work.id

@@ -74,15 +74,15 @@ def test_a_usual_value_that_changes_holds_in_a_widget_that_stays_in_sight() -> N
 def test_the_form_of_a_pruning_opens_as_it_was_left(make_stored_run: MakeRun) -> None:
     run = make_stored_run(tasks=["depth", "seg"])
     write_pruning(run)
-    page = opened(drawn("prune", run=run.id), "new_pruning_1")
+    page = opened(drawn("prune", run=run.id), f"new_pruning_{run.id}")
     page.segmented_control(key="prune_criterion").set_value("norm").run()
     page.number_input(key="prune_budget").set_value(70.0)
     page.selectbox(key="prune_budget_of").set_value("parameter")
     page.multiselect(key=f"prune_tasks_{run.id}").set_value(["seg"])
     page.text_input(key="prune_batches").set_value("1, 8")
-    page.session_state["new_pruning_1"] = False
+    page.session_state[f"new_pruning_{run.id}"] = False
     assert not page.run().number_input
-    opened(page.run(), "new_pruning_1")
+    opened(page.run(), f"new_pruning_{run.id}")
     assert not page.exception
     assert page.segmented_control(key="prune_criterion").value == "norm"
     assert page.number_input(key="prune_budget").value == 70

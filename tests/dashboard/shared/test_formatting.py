@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from winnow.dashboard.frames.answers.answer import percent
 from winnow.dashboard.shared.formatting import (
     amount,
     asked,
@@ -130,8 +131,37 @@ def test_a_pruning_is_said_by_what_was_asked() -> None:
 @pytest.mark.parametrize("name", ["עברית", "run العربية"])
 def test_a_name_that_is_read_from_the_right_leaves_the_id_beside_it_in_order(name: str) -> None:
     assert isolated(name) == f"\u2068{name}\u2069"
-    assert plain(name) == f"\u2068{name}\u2069"
+    assert plain(name) == name
+
+
+def test_a_message_that_names_something_read_from_the_right_begins_and_ends_as_it_is_written() -> None:
+    assert sentence("עברית is missing.") == plain("עברית is missing.") == r"עברית is missing\."
 
 
 def test_other_names_stand_as_they_are() -> None:
     assert isolated("größe 名前 1") == "größe 名前 1"
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (99.99999999999999, "100 %"),
+        (100.00000000000001, "100 %"),
+        (99.97, "99.9 %"),
+        (1e-15, "0 %"),
+        (-1e-15, "0 %"),
+        (-0.0, "0 %"),
+    ],
+)
+def test_only_a_whole_but_for_rounding_is_0_or_100_percent(share: float, said: str) -> None:
+    assert (percent(share), measured(share, "%")) == (said, said)
+
+
+def test_a_share_that_is_next_to_nothing_is_not_called_nothing() -> None:
+    assert [percent(share) for share in (0.01, 1e-8, 99.99, -0.4)] == [
+        "less than 0.1 %",
+        "less than 0.1 %",
+        "99.9 %",
+        "−0.4 %",
+    ]
+    assert measured(0.01, "%") == "0.01 %"

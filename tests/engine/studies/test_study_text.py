@@ -67,9 +67,9 @@ def test_comparisons_are_paired_by_seed():
 
 def test_the_paper_s_table_in_three_languages():
     table = paper_table(summary_table(quantities()), {"seg": Field(kind="segmentation", classes=("a", "b"))}, "main")
-    assert table.columns.tolist() == ["arm", "tasks", "balancing", "seg mean IoU [%] ↑", "Δ_m over dense [%]", "n"]
+    assert table.columns.tolist() == ["arm", "tasks", "balancing", "seg: mean IoU [%] ↑", "Δ_m over dense [%]", "n"]
     assert table["arm"].tolist() == ["dense", "sparse, 70 %"]
-    assert table["seg mean IoU [%] ↑"].tolist() == ["10.0 ± 10.0", "12.0 ± 11.0"]
+    assert table["seg: mean IoU [%] ↑"].tolist() == ["10.0 ± 10.0", "12.0 ± 11.0"]
     assert "to" in table["Δ_m over dense [%]"][1]
     assert markdown(table).splitlines()[2].startswith("| dense | a+b | equal | 10.0 ± 10.0 |")
     text = latex(table)
@@ -81,8 +81,8 @@ def test_the_paper_s_table_in_three_languages():
 @pytest.mark.parametrize(
     ("field", "title"),
     [
-        (Field(kind="classification", classes=("a", "b")), "digit accuracy [%] ↑"),
-        (Field(kind="multilabel", classes=("a", "b")), "digit mean accuracy over labels [%] ↑"),
+        (Field(kind="classification", classes=("a", "b")), "digit: accuracy [%] ↑"),
+        (Field(kind="multilabel", classes=("a", "b")), "digit: mean accuracy over labels [%] ↑"),
     ],
 )
 def test_a_metric_is_called_what_it_is_for_the_kind_of_its_task(field: Field, title: str):
@@ -93,7 +93,7 @@ def test_a_metric_is_called_what_it_is_for_the_kind_of_its_task(field: Field, ti
 def test_a_unit_is_that_of_the_field():
     summary = summary_table(quantities()).replace({"quantity": {"seg.miou": "age.mae"}})
     table = paper_table(summary, {"age": Field(kind="regression", unit="years")}, "main")
-    assert "age mean absolute error [years] ↓" in table.columns
+    assert "age: mean absolute error [years] ↓" in table.columns
 
 
 def test_an_elbow_is_where_a_curve_bends():
