@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.graph.refusal import NotTraceable
-from winnow.engine.pruning import compact, precision, silence
+from winnow.engine.pruning import compact, precision
+from winnow.engine.pruning.masking import silence
 from winnow.engine.pruning.precision import private
 
 X = torch.tensor([[0.5, -1.0, 2.0, 0.25], [1.0, 0.5, -0.5, 3.0]])
