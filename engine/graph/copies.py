@@ -8,7 +8,7 @@ import copy
 import sys
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import partial
 from operator import is_
 from pathlib import Path
@@ -29,11 +29,11 @@ OF_TORCH = frozenset(vars(nn.Module()))
 Model = TypeVar("Model", bound=nn.Module)
 SHARED = (str, bytes, int, float, complex, type, ModuleType, BuiltinFunctionType, torch.dtype, type(None))
 MOST = 1_000_000  # objects that a model may hold: more cannot be looked through in a second or two
-READS = "{}, which goes on reading `{}` of the model from a copy of it: it finds it by {},"
+READS = "{} that goes on reading `{}` of the model from a copy of it (by {})"
 BY = "a global name, an object or a function's attribute outside of the model, or a class made inside of a function"
 HOLD_IT = "keep what it reads as an attribute of the module that it belongs to, and read it from there"
 TOO_MANY = f"more than {MOST:,} objects"
-HOLD_LESS = "keep tables and data outside of the model: what remembers parts of it must be found among all that it holds"
+HOLD_LESS = "keep tables and data outside of the model: all that it holds is looked through before it is copied"
 
 
 def deep_copy(model: Model, memo: Mapping[int, Any] | None = None) -> Model:
@@ -55,7 +55,7 @@ def deep_copy(model: Model, memo: Mapping[int, Any] | None = None) -> Model:
     for kept in held.results():
         made.setdefault(id(kept), kept.detach().clone())
     cells: dict[int, tuple[CellType, CellType]] = {}
-    remembering = [one for one in held.functions.values() if id(one) not in made and held.reaches(_remembered(one))]
+    remembering = _remembering(held, made)
     for function in remembering:
         made[id(function)] = _like(function, cells)
     twin = copy.deepcopy(model, made)
@@ -106,9 +106,10 @@ def _named(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors that a model holds, those first that no module has registered, by the attribute they are in."""
     known = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
     if any(id(tensor) not in known for tensor in held_tensors(model)):
+        modules = {id(module) for module in model.modules()}
         for path, module in reversed(list(model.named_modules())):
             for name, value in vars(module).items():
-                within = [] if isinstance(value, SHARED) or name in OF_TORCH else _Held(value).tensors()
+                within = [] if isinstance(value, SHARED) or name in OF_TORCH else _Held(value, modules).tensors()
                 yield from ((f"{path}.{name}".lstrip("."), one) for one in within if id(one) not in known)
     yield from model.named_parameters()
     yield from model.named_buffers()
@@ -119,8 +120,10 @@ def _reader() -> str:
     frame = sys._getframe(1)
     while (above := frame.f_back) is not None:
         home = str(frame.f_globals.get("__name__")).partition(".")[0]
+        code = frame.f_code
+        if home == "winnow" and code.co_name == "run":
+            break
         if home not in ("torch", "winnow"):
-            code = frame.f_code
             return f"`{code.co_name}` ({Path(code.co_filename).name}, line {frame.f_lineno})"
         frame = above
     return "a function"
@@ -129,7 +132,7 @@ def _reader() -> str:
 class _Held:
     """What a model holds, and the functions that it could call."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, but: Container[int] = ()) -> None:
         self.functions: dict[int, FunctionType] = {}
         self._own: dict[int, Any] = {}
         waiting: list[Any] = [model]
@@ -139,7 +142,7 @@ class _Held:
             value = waiting.pop()
             if isinstance(value, FunctionType):
                 self._take(value)
-            elif id(value) not in self._own and not isinstance(value, SHARED):
+            elif id(value) not in self._own and id(value) not in but and not isinstance(value, SHARED):
                 self._own[id(value)] = value
                 waiting.extend(_parts(value))
 
@@ -203,6 +206,19 @@ def _remembered(function: FunctionType) -> list[Any]:
     return [*cells, *(function.__defaults__ or ()), *named]
 
 
+def _remembering(held: "_Held", made: Mapping[int, Any]) -> list[FunctionType]:
+    """Return the functions that remember parts of the model, and those that share a variable with one of them."""
+    others = [one for one in held.functions.values() if id(one) not in made]
+    found = list[FunctionType]()
+    new = [one for one in others if held.reaches(_remembered(one))]
+    while new:
+        found += new
+        shared = {id(cell) for one in found for cell in one.__closure__ or ()}
+        others = [one for one in others if one not in new]
+        new = [one for one in others if not shared.isdisjoint(map(id, one.__closure__ or ()))]
+    return found
+
+
 def _filled(cell: CellType) -> bool:
     try:
         cell.cell_contents  # noqa: B018 - an empty one raises
@@ -224,13 +240,13 @@ def _like(function: FunctionType, cells: dict[int, tuple[CellType, CellType]]) -
 def _refer(made: Mapping[int, Any]) -> None:
     """Let weak references and methods that a copy holds, {id: copy}, be of what is in the copy."""
     for key, value in list(made.items()):
-        if key == id(made):  # what `copy.deepcopy` keeps alive, none of it copies
+        if key in (id(made), id(value)):  # what `copy.deepcopy` keeps alive, and what stands for itself
             continue
         if isinstance(value, FunctionType):
             for cell in filter(_filled, value.__closure__ or ()):
                 cell.cell_contents = _referring(cell.cell_contents, made)
             value.__defaults__ = _referring(value.__defaults__, made)
-        held = value if isinstance(value, dict | list | deque) else getattr(value, "__dict__", None)
+        held: Any = value if isinstance(value, dict | list | deque) else getattr(value, "__dict__", None)
         places = enumerate(held) if isinstance(held, list | deque) else (held or {}).items()
         changed = [(place, new) for place, old in places if (new := _referring(old, made)) is not old]
         for place, new in changed:
@@ -246,13 +262,13 @@ def _referring(value: Any, made: Mapping[int, Any]) -> Any:
     if type(value) not in (tuple, partial):
         return value
     parts = tuple(_parts(value))
-    new = tuple(_referring(part, made) for part in parts)
+    new: tuple[Any, ...] = tuple(_referring(part, made) for part in parts)
     if all(map(is_, parts, new)):
         return value
     if isinstance(value, tuple):
         return new
     count = len(value.args) + 1
-    return partial(*new[:count], **dict(zip(value.keywords, new[count:], strict=True)))
+    return partial(new[0], *new[1:count], **dict(zip(value.keywords, new[count:], strict=True)))
 
 
 def _of_copy(value: Any, held: _Held, made: dict[int, Any]) -> Any:
