@@ -77,17 +77,17 @@ def _overlapping(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
     spans: list[tuple[str, int, int, Tensor]] = []
     for tensor in tensors:
         if tensor.layout == torch.strided and not is_lazy(tensor) and tensor.numel() and (place := pointer(tensor)):
-            begin, size = tensor.storage_offset(), tensor.element_size()
+            begin, size = int(tensor.storage_offset()), tensor.element_size()
             spans.append((str(tensor.device), place + begin * size, place + _end(tensor) * size, tensor))
     groups: list[list[Tensor]] = []
-    place = ("", 0)
+    reached = ("", 0)
     for device, start, end, tensor in sorted(spans, key=lambda span: span[:3]):
-        if device == place[0] and start < place[1]:
+        if device == reached[0] and start < reached[1]:
             groups[-1].append(tensor)
-            place = (device, max(end, place[1]))
+            reached = (device, max(end, reached[1]))
         else:
             groups.append([tensor])
-            place = (device, end)
+            reached = (device, end)
     return [group for group in groups if len(group) > 1]
 
 
