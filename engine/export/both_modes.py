@@ -27,31 +27,38 @@ def refuse_fused(model: nn.Module) -> None:
         NotDescribable: it does.
 
     """
-    own = next(((path, module) for path, module in model.named_modules() if has_own_modes(module)), None)
-    if own is None:
+    if not any(map(has_own_modes, model.modules())):
         return
     twin = private(model)
-    before = _made_by_modes(twin)
+    own = [(path, module) for path, module in twin.named_modules() if has_own_modes(module)]
+    before = [_made_by_modes(module) for _, module in own]
+    random = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in twin.parameters():
-            parameter.mul_(1.5)
-    after = _made_by_modes(twin)
-    same = len(before) == len(after) and all(one.shape == two.shape for one, two in zip(before, after, strict=True))
-    if same and all(map(torch.equal, before, after)):
-        return
-    raise NotDescribable(
-        "`model` must compute its weights nowhere but in its layers, got a `train` of its own that computes tensors "
-        f"from parameters at `{own[0]}`, a {type(own[1]).__name__}. Fuse them for good, or keep the code and save its "
-        "state_dict()."
-    )
+            if parameter.is_floating_point() or parameter.is_complex():  # zeros change too, and no two alike
+                drawn = torch.rand(parameter.shape, generator=random, dtype=torch.float64)
+                parameter.mul_(1.5).add_((drawn + 0.5).to(parameter))
+    after = [_made_by_modes(module) for _, module in own]
+    for (path, module), one, two in reversed(list(zip(own, before, after, strict=True))):  # a part before its whole
+        if not _alike(one, two):
+            raise NotDescribable(
+                "`model` must compute its weights nowhere but in its layers, got a `train` of its own that computes "
+                f"tensors from parameters at `{path}`, a {type(module).__name__}. Fuse them for good, or keep the code "
+                "and save its state_dict()."
+            )
 
 
-def _made_by_modes(model: nn.Module) -> list[Tensor]:
-    """Return all that a model holds besides parameters, after it was put into training and into evaluation mode."""
-    model.train()
-    model.eval()
-    parameters = {id(parameter) for parameter in model.parameters()}
-    return [held.detach().clone() for held in held_tensors(model) if id(held) not in parameters]
+def _alike(one: list[Tensor], two: list[Tensor]) -> bool:
+    same = len(one) == len(two) and all(first.shape == second.shape for first, second in zip(one, two, strict=True))
+    return same and all(map(torch.equal, one, two))
+
+
+def _made_by_modes(module: nn.Module) -> list[Tensor]:
+    """Return all that a module holds besides parameters, after it was put into training and into evaluation mode."""
+    module.train()
+    module.eval()
+    parameters = {id(parameter) for parameter in module.parameters()}
+    return [held.detach().clone() for held in held_tensors(module) if id(held) not in parameters]
 
 
 def merged(evaluating: DrawnGraph, training: DrawnGraph) -> tuple[dict[str, bool], bool]:

@@ -2,7 +2,7 @@
 
 What a forward pass stores (an auxiliary loss, features, a cache, a counter) is taken back: the attributes of all
 modules, and the contents of all lists, dicts, sets and plain objects that they hold. Buffers and other tensors are
-copied before; parameters are copied when an operation is about to write into one.
+copied before; parameters are copied when an operation is about to write into one, which `preserved` watches for.
 """
 
 from collections import deque
@@ -102,7 +102,9 @@ class Preserved:
 
 
 class Writes(TorchDispatchMode):
-    """Tells a state of what operations are about to write, where nothing else watches the model."""
+    """Tells a state of what operations are about to write."""
+
+    supports_higher_order_operators = True  # such as torch.cond, which may not write
 
     def __init__(self, state: Preserved) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # torch gives it no types
@@ -115,7 +117,7 @@ class Writes(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation, after what it writes into was copied."""
-        if func._schema.is_mutable:
+        if isinstance(func, torch._ops.OpOverload) and func._schema.is_mutable:
             for leaf in torch.utils._pytree.arg_tree_leaves(*args, **(kwargs or {})):
                 if isinstance(leaf, Tensor):
                     self._state.about_to_write(leaf)
@@ -177,11 +179,12 @@ def _version(tensor: Tensor) -> int:
 
 @contextmanager
 def preserved(model: nn.Module) -> Iterator[Preserved]:
-    """Hold a model's state and torch's random state while it runs; put both back."""
+    """Hold a model's state and torch's random state while it runs; put both back, the weights included."""
     devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
     state = Preserved(model)
     with torch.random.fork_rng(devices=sorted(devices, key=str)):
         try:
-            yield state
+            with Writes(state):
+                yield state
         finally:
             state.restore()

@@ -7,7 +7,7 @@ comparison. In the model's own type nothing is changed.
 
 import copy
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,10 +17,12 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from winnow.engine.graph.copies import deep_copy, held_tensors
+from winnow.engine.graph.preserving import is_lazy, pointer
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.tasks.surroundings import full_products
 
 EMPTY = (OrderedDict, dict, set, list)
+APART = "make the view in the forward pass, or clone what is kept"
 CASTS = (Tensor.float, Tensor.double, Tensor.half, Tensor.bfloat16)
 
 
@@ -55,15 +57,61 @@ def private(model: nn.Module, dtype: torch.dtype | None = None, exact: Mapping[s
 
     """
     given, memo = exact or {}, dict[int, Any]()
-    for name, parameter in model.named_parameters():
-        found = _typed(given.get(name, parameter.detach()), dtype or parameter.dtype)
-        memo[id(parameter)] = nn.Parameter(found, parameter.requires_grad)
-    for name, buffer in model.named_buffers():
-        memo[id(buffer)] = _typed(given.get(name, buffer.detach()), dtype or buffer.dtype)
-    for kept in held_tensors(model):
-        found = _typed(kept.detach(), dtype or kept.dtype)
-        memo.setdefault(id(kept), nn.Parameter(found, kept.requires_grad) if isinstance(kept, nn.Parameter) else found)
+    tensors: dict[str, Tensor] = dict(model.named_parameters()) | dict(model.named_buffers())
+    names = {id(tensor): name for name, tensor in tensors.items()}
+    own = {id(tensor): tensor for tensor in (*tensors.values(), *held_tensors(model))}
+    typed = {key: view for group in _overlapping(own.values()) for key, view in _views(group, dtype, names).items()}
+    for key, tensor in own.items():
+        value = given.get(names.get(key, ""))
+        if key not in typed:
+            typed[key] = _typed(tensor.detach() if value is None else value, dtype or tensor.dtype)
+        elif value is not None:
+            typed[key].copy_(value)
+        parameter = isinstance(tensor, nn.Parameter)
+        memo[key] = nn.Parameter(typed[key], tensor.requires_grad) if parameter else typed[key]
     return twin_of(model, memo)
+
+
+def _overlapping(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
+    """Return the groups of tensors that see one memory: those whose ranges of entries overlap."""
+    spans: list[tuple[str, int, int, Tensor]] = []
+    for tensor in tensors:
+        if tensor.layout == torch.strided and not is_lazy(tensor) and tensor.numel() and (place := pointer(tensor)):
+            begin, size = int(tensor.storage_offset()), tensor.element_size()
+            spans.append((str(tensor.device), place + begin * size, place + _end(tensor) * size, tensor))
+    groups: list[list[Tensor]] = []
+    reached = ("", 0)
+    for device, start, end, tensor in sorted(spans, key=lambda span: span[:3]):
+        if device == reached[0] and start < reached[1]:
+            groups[-1].append(tensor)
+            reached = (device, max(end, reached[1]))
+        else:
+            groups.append([tensor])
+            reached = (device, end)
+    return [group for group in groups if len(group) > 1]
+
+
+def _views(group: Sequence[Tensor], dtype: torch.dtype | None, names: Mapping[int, str]) -> dict[int, Tensor]:
+    """Return copies of tensors that see one memory, {id: copy}, which see one memory in the same way.
+
+    Raises:
+        NotTraceable: they see it as different types.
+
+    """
+    if len({(tensor.dtype, tensor.is_conj(), tensor.is_neg()) for tensor in group}) > 1:
+        name = next((names[id(tensor)] for tensor in group if id(tensor) in names), "a tensor")
+        path, _, last = name.rpartition(".")
+        raise NotTraceable(path, f"`{last}`, whose memory another tensor sees as another type", APART)
+    first = min(tensor.storage_offset() for tensor in group)
+    whole = group[0].detach().as_strided((max(map(_end, group)) - first,), (1,), first)
+    made = _typed(whole, dtype or whole.dtype)
+    return {id(one): made.as_strided(one.shape, one.stride(), one.storage_offset() - first) for one in group}
+
+
+def _end(tensor: Tensor) -> int:
+    """Return the place behind the last entry of a tensor in its memory."""
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    return int(tensor.storage_offset()) + sum((length - 1) * step for length, step in steps) + 1
 
 
 def _typed(tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -78,14 +126,28 @@ def twin_of(model: nn.Module, tensors: Mapping[int, Tensor]) -> nn.Module:
     """Return a copy of a model that holds other tensors, {id of the model's: tensor}.
 
     Raises:
-        NotTraceable: a module keeps what cannot be copied.
+        NotTraceable: a module keeps what cannot be copied, or two tensors over one memory, which are replaced by two.
 
     """
+    _refuse_parted(model, tensors)
     memo = empty_containers(model) | dict(tensors)
     try:
         return deep_copy(model, memo)
     except Exception as error:
         raise _not_copied(model, memo, error) from error
+
+
+def _refuse_parted(model: nn.Module, tensors: Mapping[int, Tensor]) -> None:
+    """Refuse to replace what sees the memory of a parameter or buffer by what does not."""
+    names = {id(tensor): name for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+    for group in _overlapping(held_tensors(model)):
+        owner = next((one for one in group if id(one) in names), None)
+        if owner is None:
+            continue
+        places = {pointer(tensors.get(id(one), one)) for one in group}
+        if len(places) > 1:
+            path, _, name = names[id(owner)].rpartition(".")
+            raise NotTraceable(path, f"`{name}`, whose memory another tensor sees, such as a view that is kept", APART)
 
 
 def _not_copied(model: nn.Module, memo: Mapping[int, Any], error: Exception) -> NotTraceable:

@@ -196,7 +196,7 @@ class _Both:
             NotExact: the smaller one does not, or its outputs have another structure.
 
         """
-        call = trial.call.changed(lambda leaf: in_type(leaf, self.dtype))
+        call = trial.call.changed(lambda leaf: in_type(leaf, self.dtype).clone())  # it may be a buffer of the model
         if trial.call.training and (alike := self._as_evaluated(trial, call)) is not None:
             return alike
         with self._precisely():

@@ -101,11 +101,16 @@ def _held(method: Method, model: nn.Module) -> Iterator[None]:
     """Hold a model frozen; for DeepLift with its batch norms in place and with weights that all ask for gradients."""
     if method == "deep_lift":
         grads = requiring_grad(model.parameters(), wanted=True)
-        with preserved(model), evaluating(model), modules_called(), grads:
+        with preserved(model) as state, evaluating(model), modules_called(), grads:
             yield
     else:
-        with frozen_model(model):
+        with frozen_model(model) as state:
             yield
+    if state.rewritten:  # each pass began where the one before had ended
+        raise NotAttributableError(
+            f"`method` must be taylor for a model whose forward pass writes into `{next(iter(state.rewritten))}`, got "
+            f"{method}, which compares several passes."
+        )
 
 
 class _Call:

@@ -10,7 +10,7 @@ these out where that saves time: the outputs are the same up to rounding, and th
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from typing import Any
@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.graph.modes import calling, evaluating, modules_called, requiring_grad
-from winnow.engine.graph.preserving import preserved
+from winnow.engine.graph.preserving import Preserved, preserved
+from winnow.engine.graph.refusal import NotTraceable
 
 LAYERS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 FEW = 0.75  # of the inputs: where more are read, taking them out costs what it saves
@@ -27,23 +28,44 @@ PAIRS = ((nn.Conv1d, nn.BatchNorm1d), (nn.Conv2d, nn.BatchNorm2d), (nn.Conv3d, n
 
 
 @contextmanager
-def frozen_model(model: nn.Module) -> Iterator[None]:
-    """Hold a model frozen for a while; afterwards it is what it was, with what its passes store or count."""
+def frozen_model(model: nn.Module) -> Iterator[Preserved]:
+    """Hold a model frozen for a while; afterwards it is what it was, with what its passes store, count or write.
+
+    Its state is given, for who wants each pass to begin from it.
+
+    Raises:
+        NotTraceable: a pass wrote into a weight of a layer that was folded or left out zeros of, and so was not heard.
+
+    """
     with ExitStack() as stack:
-        stack.enter_context(preserved(model))
         stack.enter_context(evaluating(model))
         stack.enter_context(modules_called())
         stack.enter_context(requiring_grad(model.parameters(), wanted=False))
+        replaced: list[nn.Module] = []
         folding = {id(convolution): (convolution, norm) for convolution, norm in folded_pairs(model)}
         for module in model.modules():
             if id(module) in folding:
                 convolution, norm = folding[id(module)]
                 stack.enter_context(calling(convolution, _forward(convolution, *folded_weights(convolution, norm))))
                 stack.enter_context(calling(norm, _unchanged))
+                replaced += [convolution, norm]
             elif (weight := plain_weight(module)) is not None and read_inputs(module, weight) is not None:
                 own: Any = module
                 stack.enter_context(calling(module, _forward(own, weight.detach(), own.bias)))
-        yield
+                replaced.append(module)
+        state = stack.enter_context(preserved(model))  # as it runs here: it may be put back between passes
+        yield state
+        state.restore()
+        _refuse_unheard(model, state, replaced)
+
+
+def _refuse_unheard(model: nn.Module, state: Preserved, replaced: Sequence[nn.Module]) -> None:
+    """Refuse passes that wrote into weights of which a copy was in use."""
+    own = {id(parameter) for module in replaced for parameter in module.parameters(recurse=False)}
+    for name, parameter in model.named_parameters():
+        if name in state.rewritten and id(parameter) in own:
+            wrote = f"a forward pass that writes into `{name}`, which is folded or read in part here,"
+            raise NotTraceable(name.rpartition(".")[0], wrote, "change parameters outside of the forward pass")
 
 
 def plain_weight(module: nn.Module) -> Tensor | None:

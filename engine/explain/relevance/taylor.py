@@ -15,7 +15,8 @@ of a sum over a batch is every image's own. Each task's gradients are reduced be
 one set is in memory at a time.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +28,6 @@ from winnow.engine.explain.relevance.probe import Probe
 from winnow.engine.explain.relevance.refusals import NotAttributableError
 from winnow.engine.explain.relevance.scores import Scores
 from winnow.engine.explain.relevance.sites import Site, recorded
-from winnow.engine.graph.preserving import preserved
 
 KEPT = 512  # images
 ROUTED = (
@@ -70,18 +70,21 @@ class Pass:
         return torch.stack(sums).sum(0) if sums else torch.zeros(images, site.channels, numbers)
 
 
-def passes(probe: Probe) -> Iterator[Pass]:
-    """Yield one pass per chunk of images; call its `reduced` once, before you take the next pass."""
-    with frozen_model(probe.model), torch.enable_grad():
+def passes(probe: Probe) -> Generator[Pass]:
+    """Yield one pass per chunk of images; call its `reduced` once, before you take the next pass.
+
+    Close it (`contextlib.closing`), however the work ends: the model is held until then.
+    """
+    with frozen_model(probe.model) as state, torch.enable_grad():
         for batch in probe.batches():
-            with preserved(probe.model):  # until the backward passes are done: what they read may be what is put back
-                with recorded(probe.sites) as kept:
-                    predictions = probe.model(batch.images)
-                values = [
-                    objective.value(predictions[name], objective.freeze(predictions[name], batch.targets.get(name)))
-                    for name, objective in probe.objectives.items()
-                ]
-                yield Pass(probe.sites, kept, values)
+            with recorded(probe.sites) as kept:
+                predictions = probe.model(batch.images)
+            values = [
+                objective.value(predictions[name], objective.freeze(predictions[name], batch.targets.get(name)))
+                for name, objective in probe.objectives.items()
+            ]
+            yield Pass(probe.sites, kept, values)
+            state.restore()  # once the backward passes are done: what they read may be what is put back
 
 
 def taylor(probe: Probe, means: Means | None, scores: Scores) -> None:
@@ -96,14 +99,15 @@ def taylor(probe: Probe, means: Means | None, scores: Scores) -> None:
     if means is None and probe.settings.fill == "zero":
         means = channel_means(probe)
     sums, kept = ChannelSums(probe.sites), list[Tensor]()
-    for passed in passes(probe):
-        kept.append(passed.reduced(_sums, 2))
-        if means is None:
-            _add_activations(sums, passed)
-            if sum(map(len, kept)) > KEPT:
-                means = channel_means(probe)
-        if means is not None:
-            _add(kept, probe, means, scores)
+    with closing(passes(probe)) as all_passes:
+        for passed in all_passes:
+            kept.append(passed.reduced(_sums, 2))
+            if means is None:
+                _add_activations(sums, passed)
+                if sum(map(len, kept)) > KEPT:
+                    means = channel_means(probe)
+            if means is not None:
+                _add(kept, probe, means, scores)
     _add(kept, probe, means or sums.means(), scores)
 
 
@@ -114,8 +118,9 @@ def positions(probe: Probe, means: Means, scores: Scores) -> None:
         deviation = activation - site.shaped(means[site.name], activation)
         return site.per_channel(deviation.mul_(gradient).abs_()).sum(2, keepdim=True)
 
-    for passed in passes(probe):
-        scores.add(passed.reduced(absolute, 1)[..., 0].float().cpu().numpy())
+    with closing(passes(probe)) as all_passes:
+        for passed in all_passes:
+            scores.add(passed.reduced(absolute, 1)[..., 0].float().cpu().numpy())
 
 
 def _sums(site: Site, activation: Tensor, gradient: Tensor) -> Tensor:

@@ -13,7 +13,11 @@ from tests.engine.export.test_rebuilding import same
 from tests.engine.graph.zoo import Program, conv
 from tests.engine.pruning.test_compact import silenced
 from winnow.engine.export import NotDescribable, NotRebuildable, architecture, export_program, load_model, save_model
+from winnow.engine.export.agreement import same_everywhere
+from winnow.engine.export.both_modes import refuse_fused
 from winnow.engine.export.saving import ARCHITECTURE, TENSORS
+from winnow.engine.graph.calls import calls
+from winnow.engine.graph.modes import modules_called
 from winnow.engine.pruning import compact
 
 
@@ -202,10 +206,27 @@ def test_an_encoder_under_a_mask_is_saved_and_exported(tmp_path: Path) -> None:
     export_program(small, PADDED, tmp_path / "net.pt2")
 
 
+class InParts(Encoder):
+    """Runs its attention layers module by module, as a rebuilt program does."""
+
+    def forward(self, words: Tensor, padding: Tensor) -> Tensor:
+        with modules_called():
+            return super().forward(words, padding)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype stage")
 def test_a_kernel_that_leaves_out_what_is_padding_is_no_other_order() -> None:
     torch.manual_seed(0)
-    with pytest.raises((NotDescribable, ValueError), match="nested_tensor|nested tensor|outputs of its program"):
-        architecture(Encoder(nested=True).eval(), PADDED)
+    net = Encoder(nested=True).eval()
+    with pytest.raises(NotDescribable, match="nested_tensor"):
+        architecture(net, PADDED)
+    other = InParts(nested=True).eval()
+    other.load_state_dict(net.state_dict())
+    with pytest.raises(NotDescribable, match="outputs of its program"):  # what padding gives differs, not only its bits
+        same_everywhere(net, other, calls(net, PADDED))
+    net = Encoder().eval()
+    net.load_state_dict(other.state_dict())
+    same_everywhere(net, other, calls(net, PADDED))
 
 
 class Fused(nn.Module):
@@ -232,12 +253,39 @@ def test_weights_that_a_mode_fuses_are_refused_by_name() -> None:
         architecture(net, torch.randn(2, 3))
 
 
-def test_a_train_that_holds_norms_still_is_no_fusing() -> None:
-    class Still(nn.Sequential):
-        def train(self, mode: bool = True) -> "Still":
+class Still(nn.Sequential):
+    """Holds its second part in evaluation mode."""
+
+    def train(self, mode: bool = True) -> "Still":
+        super().train(mode)
+        self[1].train(False)
+        return self
+
+
+def test_it_is_the_module_that_fuses_which_is_named() -> None:
+    with pytest.raises(NotDescribable, match=r"computes tensors from parameters at `1`, a Fused"):
+        architecture(Still(nn.Linear(3, 4), Fused()).eval(), torch.randn(2, 3))
+
+
+def test_zeros_that_a_mode_fuses_are_refused_by_name() -> None:
+    net = nn.Sequential(nn.Linear(3, 4), Fused()).eval()
+    for parameter in net.parameters():
+        nn.init.zeros_(parameter)
+    with pytest.raises(NotDescribable, match=r"computes tensors from parameters at `1`, a Fused"):
+        architecture(net.eval(), torch.randn(2, 3))
+
+
+def test_whole_numbers_as_a_parameter_are_no_fusing() -> None:
+    class Whole(nn.Sequential):
+        def train(self, mode: bool = True) -> "Whole":
             super().train(mode)
-            self[1].train(False)
             return self
 
+    net = Whole(nn.Linear(3, 4)).eval()
+    net.steps = nn.Parameter(torch.ones(4, dtype=torch.long), requires_grad=False)
+    refuse_fused(net)
+
+
+def test_a_train_that_holds_norms_still_is_no_fusing() -> None:
     with pytest.raises(NotDescribable, match="outputs of its program"):
         architecture(Still(nn.Linear(3, 4), nn.BatchNorm1d(4)).eval(), torch.randn(2, 3))

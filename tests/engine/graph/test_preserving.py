@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.engine.graph.test_programs import digest
-from winnow.engine.graph.preserving import preserved
+from winnow.engine.graph.preserving import Preserved, preserved
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
 
@@ -77,12 +77,21 @@ def test_an_example_that_the_model_writes_to_stays():
 
 def test_a_parameter_that_changes_unseen_is_refused():
     net = nn.Linear(3, 2)
-    with (
-        pytest.raises(NotTraceable, match="a parameter that the forward pass changes"),
-        preserved(net),
-        torch.no_grad(),
-    ):
+    state = Preserved(net)
+    with torch.no_grad():
         net.weight.add_(1)
+    with pytest.raises(NotTraceable, match="a parameter that the forward pass changes"):
+        state.restore()
+
+
+@pytest.mark.parametrize("by_data", [False, True])
+def test_a_parameter_that_is_written_into_is_taken_back_where_nothing_else_watches(by_data: bool):
+    net = nn.Linear(3, 2)
+    before = net.weight.detach().clone()
+    with preserved(net) as state, torch.no_grad():
+        (net.weight.data if by_data else net.weight[:1]).mul_(2)
+    assert torch.equal(net.weight, before)
+    assert list(state.rewritten) == ["weight"]
 
 
 def test_an_error_leaves_the_model_too():

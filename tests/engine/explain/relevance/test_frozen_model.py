@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from winnow.engine.explain.relevance.frozen_model import FEW, frozen_model, plain_weight, read_inputs
 from winnow.engine.explain.relevance.refusals import NotAttributableError
 from winnow.engine.explain.relevance.relevance import relevance
+from winnow.engine.explain.relevance.settings import Settings
+from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.specs.explain import Method
 
 DEAD = [1, 3, 4, 6]
 IMAGES, ROWS, SIGNALS = (3, 8, 9, 9), (3, 5, 8), (3, 8, 20)
@@ -172,3 +175,66 @@ def test_an_output_that_no_layer_makes_relies_on_none():
     net, x = Given().eval(), torch.randn(5, 4)
     found = relevance(net, [(x, {"a": torch.zeros(5, 2), "b": torch.zeros(5, 4)})])
     assert (found["relevance"] == 0).groupby(found["task"]).all().to_dict() == {"a": False, "b": True}
+
+
+class Decaying(nn.Module):
+    """Shrinks a weight of its own on each pass."""
+
+    def __init__(self, write: Callable[[Tensor], object], rows: int = 0) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 6))
+        self.head, self.write = nn.Linear(6, 1), write
+        with torch.no_grad():
+            self.trunk[2].weight[:, :rows] = 0
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        self.write(self.trunk[2].weight)
+        return {"a": self.head(torch.relu(self.trunk(x)))}
+
+
+def by_data(weight: Tensor) -> None:
+    weight.data.mul_(0.9)
+
+
+def without_gradients(weight: Tensor) -> None:
+    with torch.no_grad():
+        weight.mul_(0.9)
+
+
+@pytest.mark.filterwarnings("ignore:Some layers are left out")  # what differs from pass to pass
+@pytest.mark.parametrize("method", ["taylor", "taylor_positions"])
+@pytest.mark.parametrize("write", [by_data, without_gradients])
+def test_weights_that_passes_write_into_are_taken_back(write: Callable[[Tensor], object], method: Method):
+    torch.manual_seed(0)
+    net, x = Decaying(write).eval(), torch.randn(5, 4)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    relevance(net, [(x, {"a": torch.zeros(5, 1)})], method=method)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore:Some layers are left out")  # what differs from pass to pass
+@pytest.mark.parametrize("method", ["layer_integrated_gradients", "conductance"])
+def test_methods_of_many_passes_refuse_a_model_that_writes_into_its_weights(method: Method):
+    torch.manual_seed(0)
+    net, x = Decaying(by_data).eval(), torch.randn(5, 4)
+    before = net.trunk[2].weight.detach().clone()
+    with pytest.raises(NotAttributableError, match=rf"writes into `trunk\.2\.weight`.*got {method}"):
+        relevance(net, [(x, {"a": torch.zeros(5, 1)})], method=method, settings=Settings(of="output"))
+    assert torch.equal(net.trunk[2].weight, before)
+
+
+@pytest.mark.filterwarnings("ignore:Some layers are left out")  # what differs from pass to pass
+def test_each_chunk_begins_from_the_model_as_it_was():
+    torch.manual_seed(0)
+    net, x = Decaying(by_data).eval(), torch.randn(6, 4)
+    data = [(x, {"a": torch.zeros(6, 1)})]
+    whole, parts = (relevance(net, data, settings=Settings(chunk=chunk)) for chunk in (6, 2))
+    torch.testing.assert_close(torch.tensor(parts["relevance"].array), torch.tensor(whole["relevance"].array))
+
+
+@pytest.mark.filterwarnings("ignore:Some layers are left out")  # what differs from pass to pass
+def test_a_write_into_a_weight_that_is_read_in_part_is_refused_by_name():
+    torch.manual_seed(0)
+    net, x = Decaying(by_data, rows=6).eval(), torch.randn(5, 4)
+    with pytest.raises(NotTraceable, match=r"writes into `trunk\.2\.weight`, which is folded or read in part"):
+        relevance(net, [(x, {"a": torch.zeros(5, 1)})])
