@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import deterministic
 
-from winnow.engine.graph.preserving import is_lazy, pointer
+from winnow.engine.graph.preserving import Changes
 
 _filling: Any = deterministic  # a module with a property, of which its type knows nothing
 
@@ -45,49 +45,22 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def has_own_modes(module: nn.Module) -> bool:
-    """Whether a module does more than note its mode where it is put into one."""
+    """Whether a module does more than note its mode where it is put into one; torch's own classes do not."""
     kind = type(module)
     own = not {"train", "eval"}.isdisjoint(vars(module))
-    return own or kind.train is not nn.Module.train or kind.eval is not nn.Module.eval
+    return own or any(getattr(way, "__module__", "").partition(".")[0] != "torch" for way in (kind.train, kind.eval))
 
 
 @contextmanager
 def _taken_back(model: nn.Module, switch: Callable[[], object]) -> Iterator[None]:
     """Put a model into a mode by code of its own; afterwards, take back what that changed besides the modes."""
-    tensors = [
-        (tensor, tensor.data, tensor.detach().clone())
-        for tensor in (*model.parameters(), *model.buffers())
-        if not is_lazy(tensor)
-    ]
-    held = [part for module in model.modules() for part in _contents(module)]
-    before = [(part, dict(part)) for part in held]
-    switch()
-    written = [
-        (tensor, data, values)
-        for tensor, data, values in tensors
-        if pointer(tensor) != pointer(data) or not torch.equal(tensor, values)
-    ]
-    changes = [
-        (part, {key: was.get(key, _Absent) for key in was.keys() | part.keys() if was.get(key) is not part.get(key)})
-        for part, was in before
-    ]
+    changes = Changes(model)
     try:
+        switch()
+        changes.end()
         yield
     finally:
-        for part, changed in changes:
-            for key, value in changed.items():
-                part.pop(key, None) if value is _Absent else part.update({key: value})
-        for tensor, data, values in written:
-            tensor.data = data
-            tensor.data.copy_(values)
-
-
-class _Absent:
-    """Stands for an attribute that was not there."""
-
-
-def _contents(module: nn.Module) -> tuple[dict[str, Any], ...]:
-    return vars(module), module._parameters, module._buffers, module._modules
+        changes.restore()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from tests.engine.pruning.test_compact import silenced
 from winnow.engine.graph.calls import Call
 from winnow.engine.graph.trace import trace
+from winnow.engine.graph.weighing import weigh
 from winnow.engine.measure.counts import cost, layer_macs, macs, parameters, sparsity_table, weight_macs
 from winnow.engine.pruning import compact
 from winnow.engine.sparsity.counts import Counts
@@ -93,6 +94,56 @@ class Distances(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cdist(x, self.weight)
+
+
+class Kept(nn.Module):
+    """A pass writes into a buffer what it then reads, or reads the coordinates that a buffer holds."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way, self.a, self.c, self.b = way, nn.Linear(6, 8), nn.Linear(8, 9), nn.Linear(9, 2)
+        self.register_buffer("kept", torch.randn(3, 8))
+        if way == "spectral norm":
+            spectral_norm(self.b)
+        elif way == "weight norm":
+            weight_norm(self.b)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.way == "written":
+            self.kept.copy_(self.a(x))
+        elif self.way == "written in part":
+            self.kept[1:].copy_(self.a(x)[1:])
+        h = torch.relu(self.c(self.kept))
+        return self.b(h) + self.a(x).sum()
+
+
+@pytest.mark.parametrize("way", ["written", "written in part", "constant", "weight norm"])
+def test_layers_behind_a_buffer_have_their_own_macs(way: str):
+    torch.manual_seed(0)
+    times = 2 if way.startswith("written") else 1
+    found = layer_macs(Kept(way).eval(), torch.randn(3, 6))
+    assert sum(count for name, count in found.items() if name.startswith("b")) == 18
+    assert (found["a"], found["c"]) == (48 * times, 72)
+
+
+def test_layers_behind_a_buffer_and_a_norm_that_multiplies():
+    found = layer_macs(Kept("spectral norm").eval(), torch.randn(3, 6))
+    assert found["c"] == 72
+    assert sum(count for name, count in found.items() if name.startswith("b")) == pytest.approx(18 + 18 / 3 + 2 / 3)
+
+
+def test_what_is_added_makes_no_macs():
+    class Biased(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(4, 4)
+            self.places = nn.Parameter(torch.zeros(1, 5, 5))
+
+        def forward(self, x: Tensor) -> Tensor:
+            q = super().forward(x)
+            return torch.baddbmm(self.places, q, x.mT)
+
+    total, found = weigh(Biased(), torch.randn(2, 5, 4))
+    assert (total, found) == (4 * 4 * 5 + 5 * 5 * 4, {"weight": 80, "places": 0})
 
 
 def test_an_operation_without_a_formula_is_no_zero():
