@@ -3,6 +3,7 @@
 with evaluating(model):              every module in evaluation mode
 with in_mode(model, training):        the mode asked for, by the model's own `train` or `eval`
 with undisturbed(model):             the same, and the state of torch's random numbers kept
+with measured(model, inputs):         evaluation mode while passes are timed; what they store is taken back
 with statistics_kept(model):         batch norms in training mode leave their running statistics alone
 with requiring_grad(parameters, wanted):  parameters that ask for gradients, or that do not
 with calling(module, function):      a module that calls a function in the place of its forward
@@ -11,7 +12,7 @@ with memory_unfilled():              deterministic algorithms do not fill new me
 with told_of_gradients(note):        `note` is called where somebody asks `torch.is_grad_enabled`
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import deterministic
 
-from winnow.engine.graph.preserving import Changes
+from winnow.engine.graph.preserving import Changes, Writes, preserved
 
 _filling: Any = deterministic  # a module with a property, of which its type knows nothing
 
@@ -78,6 +79,18 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     """Hold a model in evaluation mode; give it back its modes, and torch its random state."""
     devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
     with evaluating(model), torch.random.fork_rng(devices=sorted(devices, key=str)):
+        yield
+
+
+@contextmanager
+def measured(model: nn.Module, inputs: Mapping[str, Any]) -> Iterator[None]:
+    """Hold a model in evaluation mode while its passes are timed; give it back as it was, whatever they store.
+
+    A first pass, which nobody times, tells the parameters that passes write into.
+    """
+    with evaluating(model), preserved(model) as state:
+        with torch.no_grad(), Writes(state):
+            model(**inputs)
         yield
 
 

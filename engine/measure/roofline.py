@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.graph.modes import evaluating, memory_unfilled, modules_called
+from winnow.engine.graph.modes import measured, memory_unfilled, modules_called
 from winnow.engine.measure.counts import layer_macs
 from winnow.engine.measure.peaks import Peaks, seconds_of, with_threads
 from winnow.engine.measure.timing import Timing, each_round, eager
@@ -57,10 +57,10 @@ def layer_costs(
     macs = {name: layer_macs(model, dict(inputs[name])) for name, model in models.items()}
     with ExitStack() as stack:
         stack.enter_context(modules_called())
-        stack.enter_context(torch.inference_mode())
         stack.enter_context(with_threads(threads))
-        for model in models.values():
-            stack.enter_context(evaluating(model))
+        for name, model in models.items():
+            stack.enter_context(measured(model, inputs[name]))
+        stack.enter_context(torch.inference_mode())
         whole = each_round(
             {name: eager(model, inputs[name]) for name, model in models.items()}, Timing(max(rounds, 3), 1e-6, threads)
         )
