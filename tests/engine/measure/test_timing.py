@@ -70,7 +70,7 @@ def test_batches_are_numbers_of_images(size: float):
 
 
 class Storing(nn.Module):
-    """A pass counts in a buffer, replaces another, keeps its features, and shortens the rows of a table that it reads."""
+    """A pass counts in a buffer, replaces another, keeps its features, and shortens rows of a table."""
 
     def __init__(self) -> None:
         super().__init__()
