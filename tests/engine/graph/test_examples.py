@@ -18,9 +18,14 @@ def test_images_are_taken_in_turn():
     assert batched(NET, x, 1)["input"].flatten().tolist() == [0]
 
 
+class Pair(nn.Module):
+    def forward(self, x: tuple[Tensor, Tensor], scale: float, number: Tensor) -> Tensor:
+        return scale * x[0] + number
+
+
 def test_what_is_no_batch_stays():
     inputs = {"x": (torch.zeros(2, 3), torch.zeros(7)), "scale": 2.0, "number": torch.tensor(4)}
-    found = batched(NET, inputs, 4)
+    found = batched(Pair(), inputs, 4)
     assert [tuple(part.shape) for part in found["x"]] == [(4, 3), (7,)]
     assert found["scale"] == 2.0
     assert found["number"] is inputs["number"]
