@@ -36,6 +36,8 @@ from winnow.engine.graph.sized import Context
 from winnow.engine.graph.weighing import weigh
 from winnow.engine.graph.wrappers import refuse_compiled, unwrapped
 
+ROUNDING = 1e-6  # of multiply-accumulates, in comparisons
+
 
 def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> ChannelGraph:
     """Return the channel graph of a model.
@@ -68,35 +70,59 @@ def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> Ch
             for one in call.modes():
                 passes.add(one, asked=call.training is not None)
     graph = built_graph(inner, passes.found(given, said))
-    return replace(graph, whole_macs=(*graph.whole_macs, *_of_no_layer(graph, given[0])))
+    return replace(graph, whole_macs=(*graph.whole_macs, *_beyond_layers(graph, given[0])))
 
 
-def _of_no_layer(graph: ChannelGraph, call: Call) -> list[tuple[str, float]]:
-    """Return the MACs of weights that no layer has: computed at each pass, sliced, or taken by what has no rule."""
-    counted = {product.weight for product in graph.products} | {layer.weight for layer in graph.depthwise}
-    counted |= set(graph.unused)
-    for step in graph.steps:
-        levels = step.levels if isinstance(step, RecurrentStep | CellStep) else ()
-        counted |= {name for level in levels for name in (level.weight_ih, level.weight_hh)}
-    whole = tuple("".join(name.rpartition(".")[:2]) for name, _ in graph.whole_macs)  # and what computes their weights
-    tables = {
-        path for path, module in graph.model.named_modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)
+def _beyond_layers(graph: ChannelGraph, call: Call) -> list[tuple[str, float]]:
+    """Return the MACs of weights beyond those of layers: computed at each pass, sliced, taken by what has no rule.
+
+    They are NaN for weights of no layer where torch cannot run the model under the count.
+    """
+    counted = _counted(graph)
+    names = [name for name, weight in graph.model.named_parameters() if weight.dim() > 1]
+    together = {_holder(name) for name in counted if name not in names} | {
+        _holder(name) for name, _ in graph.whole_macs
     }
-    left = [
-        name
-        for name, weight in graph.model.named_parameters()
-        if weight.dim() > 1
-        and name not in counted
-        and name.rpartition(".")[0] not in tables
-        and not name.startswith(whole)
-    ]
-    if not left:
-        return []
+    left = [name for name in names if name not in counted and not {name, _holder(name)} & (together | {*graph.unused})]
     try:
-        macs = weigh(graph.model, call)[1]
-    except Exception:  # noqa: BLE001 - a model that does not run in evaluation mode, of which nothing is known then
-        macs = dict.fromkeys(left, math.nan)
-    return [(name, macs[name]) for name in left if macs[name]]
+        with _eager():
+            weighed = weigh(graph.model, call)[1]
+    except RuntimeError:  # of torch, for an operation that it does not run under a dispatch mode
+        tables = {path for path, own in graph.model.named_modules() if isinstance(own, nn.Embedding | nn.EmbeddingBag)}
+        return [(name, math.nan) for name in left if _holder(name) not in tables]
+    parts: dict[str, list[str]] = {}
+    for name in names:
+        parts.setdefault(f"{_holder(name)}." if _holder(name) in together else name, []).append(name)
+    found = [
+        (own[0], sum(weighed[name] for name in own), sum(macs for name, macs in counted.items() if _is_of(name, key)))
+        for key, own in parts.items()
+    ]
+    return [(name, macs - layers) for name, macs, layers in found if not macs - layers <= ROUNDING * macs]
+
+
+def _counted(graph: ChannelGraph) -> dict[str, float]:
+    """Return the MACs that the layers of a graph have, by the name of a weight."""
+    found: dict[str, float] = {}
+    uses = [(own.weight, own.macs * len(own.rows) * len(own.columns)) for own in graph.products]
+    uses += [(own.weight, own.macs * len(own.channels)) for own in graph.depthwise]
+    for step in graph.steps:
+        for level in step.levels if isinstance(step, RecurrentStep | CellStep) else ():
+            both = (level.weight_ih, level.weight_hh)
+            uses += [(name, level.places * graph.model.get_parameter(name).numel()) for name in both]
+    for name, macs in [*uses, *graph.whole_macs]:
+        found[name] = found.get(name, 0.0) + macs
+    return found
+
+
+def _is_of(name: str, key: str) -> bool:
+    """Whether a weight is the one that a key names, or is held by the module that it names with a point behind."""
+    return name == key or f"{_holder(name)}." == key
+
+
+def _holder(name: str) -> str:
+    """Return the module that holds a weight, or what its weight is computed from."""
+    module = name.rpartition(".")[0]
+    return f".{module}".partition(".parametrizations.")[0].removeprefix(".")
 
 
 class _Passes:

@@ -5,7 +5,7 @@ MACs. An operation belongs to the parameter that it multiplies with, wherever th
 one's own, the packed projections of an attention layer that never calls them. A weight that is computed from others
 (weight norm, a standardised kernel, autocast) counts for the largest of them. Of several factors that weights alone
 made, the parameter itself counts before what is computed, and a weight before the result of a product: in a small
-network that runs on a buffer of coordinates, each layer has its own. What no weight makes (queries with keys) is in the
+network that runs on a buffer of coordinates, each layer has its own. Of two parameters the second factor counts. What no weight makes (queries with keys) is in the
 total alone.
 
 Kernels that hide what they multiply are switched off while it counts: torch's fast path of attention layers, fused
@@ -28,7 +28,7 @@ from torch.utils.flop_counter import flop_registry
 
 from winnow.engine.graph.calls import calls, length_of, run
 from winnow.engine.graph.containers import flatten
-from winnow.engine.graph.modes import evaluating, modules_called
+from winnow.engine.graph.modes import in_mode, modules_called
 from winnow.engine.graph.preserving import Writes, preserved
 from winnow.engine.graph.recurrent import RECURRENT
 from winnow.engine.graph.wrappers import unwrapped
@@ -99,10 +99,10 @@ class _Weighing(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch lea
         return result
 
     def _count(self, macs: float, factors: list[int]) -> None:
-        """Count for the factor that is a parameter, or else the least computed; among such, for the largest."""
+        """Count for the factor that is a parameter, or else the least computed; among such, for the last, as in x Wᵀ."""
         self.total += macs
         found = [(own not in self._parameters, self._made_of[own]) for own in factors if own in self._made_of]
-        ranks = [(made, of.products, -self._sizes[of.name], of.name) for made, of in found if of.name in self.by_weight]
+        ranks = [(made, of.products, -i, of.name) for i, (made, of) in enumerate(found) if of.name in self.by_weight]
         if ranks:
             self.by_weight[min(ranks)[-1]] += macs
 
@@ -146,8 +146,8 @@ def _counted(func: Any, given: list[Tensor]) -> float | None:
 def weigh(model: nn.Module, example_inputs: Any) -> tuple[float, dict[str, float]]:
     """Return the MACs of one image: of the whole model, and by the name of the parameter that makes them.
 
-    `example_inputs` is whatever `engine.graph.calls.calls` takes; of several calls, the first counts. The model is
-    afterwards what it was. Parameters without MACs (biases, norms) are left out; one that an operation without a
+    `example_inputs` is whatever `engine.graph.calls.calls` takes; of several calls, the first counts, in evaluation mode where it
+    names none. The model is afterwards what it was. Parameters without MACs (biases, norms) are left out; one that an operation without a
     formula multiplies has NaN, and so has the total. Names are those inside a wrapper, such as
     DistributedDataParallel.
 
@@ -160,7 +160,7 @@ def weigh(model: nn.Module, example_inputs: Any) -> tuple[float, dict[str, float
     recurrent = any(isinstance(module, RECURRENT) for module in model.modules())
     with contextlib.ExitStack() as stack:
         state = stack.enter_context(preserved(model))
-        for context in (evaluating(model), torch.no_grad(), _plain_kernels(recurrent), Writes(state)):
+        for context in (in_mode(model, bool(call.training)), torch.no_grad(), _plain_kernels(recurrent), Writes(state)):
             stack.enter_context(context)
         found = stack.enter_context(_Weighing(model))
         run(model, call)
