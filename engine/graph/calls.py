@@ -153,7 +153,7 @@ def with_length(model: nn.Module, call: Call) -> Call:
         return call
     mode, named_errors = in_mode(model, bool(call.training)), naming_numbers(model, call)
     with mode, preserved(model) as state, torch.no_grad(), Writes(state), named_errors:
-        result = run(model, call.changed(lambda leaf: leaf.detach().clone()))
+        result = run(model, copied(call))
     made = [len(leaf) for _, leaf in flatten(result) if leaf.dim()]
     return replace(call, images=max(lengths, key=made.count))
 
@@ -167,6 +167,12 @@ def _lengths(call: Call) -> list[int]:
 def in_modes(given: Sequence[Call]) -> list[Call]:
     """Return every call in each of the modes that it stands for."""
     return [each for call in given for each in call.modes()]
+
+
+def copied(call: Call) -> Call:
+    """Return a call on copies of its tensors: equal ones stay one tensor, and what a pass writes stays in it."""
+    copies: dict[int, Tensor] = {}
+    return call.changed(lambda leaf: copies.setdefault(id(leaf), leaf.detach().clone()))
 
 
 def run(model: nn.Module, call: Call) -> Any:

@@ -3,7 +3,7 @@
 with evaluating(model):              every module in evaluation mode
 with in_mode(model, training):        the mode asked for, by the model's own `train` or `eval`
 with undisturbed(model):             the same, and the state of torch's random numbers kept
-with measured(model, inputs):         evaluation mode while passes are timed; what they store is taken back
+with while_timed(model, inputs):         evaluation mode while passes are timed; what they store is taken back
 with statistics_kept(model):         batch norms in training mode leave their running statistics alone
 with requiring_grad(parameters, wanted):  parameters that ask for gradients, or that do not
 with calling(module, function):      a module that calls a function in the place of its forward
@@ -83,7 +83,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def measured(model: nn.Module, inputs: Mapping[str, Any]) -> Iterator[None]:
+def while_timed(model: nn.Module, inputs: Mapping[str, Any]) -> Iterator[None]:
     """Hold a model in evaluation mode while its passes are timed; give it back as it was, whatever they store.
 
     A first pass, which nobody times, tells the parameters that passes write into.

@@ -14,12 +14,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import is_parametrized
 
 from winnow.engine.graph.building import Passes, built_graph
-from winnow.engine.graph.calls import Call, calls, length_of, naming_numbers, outputs, run
+from winnow.engine.graph.calls import Call, calls, copied, length_of, naming_numbers, outputs, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.drawing import Drawn, drawn
 from winnow.engine.graph.graph import ChannelGraph
@@ -80,9 +80,8 @@ def _beyond_layers(graph: ChannelGraph, call: Call) -> list[tuple[str, float]]:
     """
     counted = _counted(graph)
     names = [name for name, weight in graph.model.named_parameters() if weight.dim() > 1]
-    together = {_holder(name) for name in counted if name not in names} | {
-        _holder(name) for name, _ in graph.whole_macs
-    }
+    whole = {name for name, _ in graph.whole_macs}  # of all matrices of a recurrent layer, by the name of one
+    together = {_holder(name) for name in counted if name in whole or name not in names}
     left = [name for name in names if name not in counted and not {name, _holder(name)} & (together | {*graph.unused})]
     try:
         with _eager():
@@ -101,8 +100,9 @@ def _beyond_layers(graph: ChannelGraph, call: Call) -> list[tuple[str, float]]:
 
 
 def _counted(graph: ChannelGraph) -> dict[str, float]:
-    """Return the MACs that the layers of a graph have, by the name of a weight."""
+    """Return the MACs that the layers of a graph have, by the name of a weight; those of buffers are left out."""
     found: dict[str, float] = {}
+    buffers = {name for name, _ in graph.model.named_buffers(remove_duplicate=False)}
     uses = [(own.weight, own.macs * len(own.rows) * len(own.columns)) for own in graph.products]
     uses += [(own.weight, own.macs * len(own.channels)) for own in graph.depthwise]
     for step in graph.steps:
@@ -111,7 +111,7 @@ def _counted(graph: ChannelGraph) -> dict[str, float]:
             uses += [(name, level.places * graph.model.get_parameter(name).numel()) for name in both]
     for name, macs in [*uses, *graph.whole_macs]:
         found[name] = found.get(name, 0.0) + macs
-    return found
+    return {name: macs for name, macs in found.items() if name not in buffers}
 
 
 def _is_of(name: str, key: str) -> bool:
@@ -214,13 +214,13 @@ class _Passes:
     def _observed(self, observer: Observer, call: Call) -> tuple[Any, Any]:
         """Run a call under an observer; return the carriers of its inputs and outputs by their paths."""
         self._again()
-        copied = _copied(call)
-        named = {name: value for name, (_, value) in copied.named(self._model).items()}
+        own = copied(call)
+        named = {name: value for name, (_, value) in own.named(self._model).items()}
         inputs = observer.enter_inputs(flatten(named))
         mode, named_errors = in_mode(self._model, bool(call.training)), naming_numbers(self._model, call)
         told = told_of_gradients(observer.book.asked_gradients)
         with mode, named_errors, observer.paths, observer.beneath, observer, told:
-            result = run(self._model, copied)
+            result = run(self._model, own)
         self._asked |= {context: None for context in observer.book.contexts if context.kind == "gradients"}
         found = outputs(self._model, result)
         return inputs, observer.ends(found)
@@ -230,10 +230,10 @@ class _Passes:
         try:
             self._again()
             with in_mode(self._model, training=False), Writes(self._state):
-                expected = run(self._model, _copied(call))
+                expected = run(self._model, copied(call))
             self._again()
             with in_mode(self._model, training=False), Writes(self._state):
-                self._drawn = drawn(self._model, recording, _copied(call), expected)
+                self._drawn = drawn(self._model, recording, copied(call), expected)
         except NotTraceable as error:
             self._not_run.append(f"no program: {error}")
             return
@@ -256,12 +256,6 @@ def contexts_of(model: nn.Module) -> Iterator[Context]:
             yield Context(name, "parametrization")
         if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
             yield Context(name, "hook")
-
-
-def _copied(call: Call) -> Call:
-    """Return a call on copies of its tensors: equal ones stay one tensor, and what the pass writes stays in it."""
-    copies: dict[int, Tensor] = {}
-    return call.changed(lambda leaf: copies.setdefault(id(leaf), leaf.detach().clone()))
 
 
 def _eager() -> AbstractContextManager[Any]:

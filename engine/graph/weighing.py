@@ -4,9 +4,9 @@ Torch's own formulas (`torch.utils.flop_counter`) give the floating-point operat
 MACs. An operation belongs to the parameter that it multiplies with, wherever the call stands: `F.conv2d` in a module of
 one's own, the packed projections of an attention layer that never calls them. A weight that is computed from others
 (weight norm, a standardised kernel, autocast) counts for the largest of them. Of several factors that weights alone
-made, the parameter itself counts before what is computed, and a weight before the result of a product: in a small
-network that runs on a buffer of coordinates, each layer has its own. Of two parameters the second factor counts. What no weight makes (queries with keys) is in the
-total alone.
+made, the parameter itself counts before what is computed, a weight before the result of a product, and of two alike the
+last, as in x Wᵀ: in a small network that runs on a buffer of coordinates, each layer has its own. What no weight makes
+(queries with keys) is in the total alone.
 
 Kernels that hide what they multiply are switched off while it counts: torch's fast path of attention layers, fused
 attention, and recurrent layers of oneDNN and cuDNN. A weight that an operation without a formula multiplies with what
@@ -26,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from winnow.engine.graph.calls import calls, length_of, run
+from winnow.engine.graph.calls import calls, copied, length_of, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.modes import in_mode, modules_called
 from winnow.engine.graph.preserving import Writes, preserved
@@ -99,7 +99,7 @@ class _Weighing(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch lea
         return result
 
     def _count(self, macs: float, factors: list[int]) -> None:
-        """Count for the factor that is a parameter, or else the least computed; among such, for the last, as in x Wᵀ."""
+        """Count for the factor that is a parameter, else for the least computed; of several alike, for the last."""
         self.total += macs
         found = [(own not in self._parameters, self._made_of[own]) for own in factors if own in self._made_of]
         ranks = [(made, of.products, -i, of.name) for i, (made, of) in enumerate(found) if of.name in self.by_weight]
@@ -146,17 +146,17 @@ def _counted(func: Any, given: list[Tensor]) -> float | None:
 def weigh(model: nn.Module, example_inputs: Any) -> tuple[float, dict[str, float]]:
     """Return the MACs of one image: of the whole model, and by the name of the parameter that makes them.
 
-    `example_inputs` is whatever `engine.graph.calls.calls` takes; of several calls, the first counts, in evaluation mode where it
-    names none. The model is afterwards what it was. Parameters without MACs (biases, norms) are left out; one that an operation without a
-    formula multiplies has NaN, and so has the total. Names are those inside a wrapper, such as
-    DistributedDataParallel.
+    `example_inputs` is whatever `engine.graph.calls.calls` takes; of several calls, the first counts, in its mode or else
+    evaluation mode. The model is afterwards what it was. Parameters without MACs (biases, norms) are left out; one
+    that an operation without a formula multiplies with what the inputs gave has NaN, and so has the total. Names are
+    those inside a wrapper, such as DistributedDataParallel.
 
     Raises:
         ValueError: the parameters are sharded over processes (FSDP), so that no weight is whole.
 
     """
     model, _ = unwrapped(model)
-    call = calls(model, example_inputs)[0]
+    call = copied(calls(model, example_inputs)[0])
     recurrent = any(isinstance(module, RECURRENT) for module in model.modules())
     with contextlib.ExitStack() as stack:
         state = stack.enter_context(preserved(model))

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.graph.graph import ChannelGraph
-from winnow.engine.graph.modes import measured, memory_unfilled
+from winnow.engine.graph.modes import memory_unfilled, while_timed
 from winnow.engine.graph.records import Depthwise, Product
 from winnow.engine.measure.layer_times import LayerTimes, WidthTimes, width_times
 from winnow.engine.pruning.blocks import machine_name, measured_blocks, read_cache, write_cache
@@ -131,7 +131,7 @@ def measured_times(
     found = {key: book.times(key, partial(times_of, layer, images, step, alone)) for key, layer in of_each.items()}
 
     def of_whole() -> float:
-        with measured(graph.model, inputs):
+        with while_timed(graph.model, inputs):
             return (timer or _least_of_many)(graph.model, inputs)
 
     whole = book.seconds(_program(graph, found), of_whole)

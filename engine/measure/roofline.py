@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.graph.calls import Call, length_of, with_length
-from winnow.engine.graph.modes import measured, memory_unfilled, modules_called
+from winnow.engine.graph.modes import memory_unfilled, modules_called, while_timed
 from winnow.engine.measure.counts import layer_macs
 from winnow.engine.measure.peaks import Peaks, seconds_of, with_threads
 from winnow.engine.measure.timing import Timing, each_round, eager
@@ -61,7 +61,7 @@ def layer_costs(
         stack.enter_context(modules_called())
         stack.enter_context(with_threads(threads))
         for name, model in models.items():
-            stack.enter_context(measured(model, inputs[name]))
+            stack.enter_context(while_timed(model, inputs[name]))
         stack.enter_context(torch.inference_mode())
         whole = each_round(
             {name: eager(model, inputs[name]) for name, model in models.items()}, Timing(max(rounds, 3), 1e-6, threads)
