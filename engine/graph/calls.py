@@ -153,7 +153,7 @@ def with_length(model: nn.Module, call: Call) -> Call:
         return call
     mode, named_errors = in_mode(model, bool(call.training)), naming_numbers(model, call)
     with mode, preserved(model) as state, torch.no_grad(), Writes(state), named_errors:
-        result = run(model, copied(call))
+        result = run(model, on_copies(call))
     made = [len(leaf) for _, leaf in flatten(result) if leaf.dim()]
     return replace(call, images=max(lengths, key=made.count))
 
@@ -169,7 +169,7 @@ def in_modes(given: Sequence[Call]) -> list[Call]:
     return [each for call in given for each in call.modes()]
 
 
-def copied(call: Call) -> Call:
+def on_copies(call: Call) -> Call:
     """Return a call on copies of its tensors: equal ones stay one tensor, and what a pass writes stays in it."""
     copies: dict[int, Tensor] = {}
     return call.changed(lambda leaf: copies.setdefault(id(leaf), leaf.detach().clone()))

@@ -19,7 +19,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import is_parametrized
 
 from winnow.engine.graph.building import Passes, built_graph
-from winnow.engine.graph.calls import Call, calls, copied, length_of, naming_numbers, outputs, run
+from winnow.engine.graph.calls import Call, calls, length_of, naming_numbers, on_copies, outputs, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.drawing import Drawn, drawn
 from winnow.engine.graph.graph import ChannelGraph
@@ -214,7 +214,7 @@ class _Passes:
     def _observed(self, observer: Observer, call: Call) -> tuple[Any, Any]:
         """Run a call under an observer; return the carriers of its inputs and outputs by their paths."""
         self._again()
-        own = copied(call)
+        own = on_copies(call)
         named = {name: value for name, (_, value) in own.named(self._model).items()}
         inputs = observer.enter_inputs(flatten(named))
         mode, named_errors = in_mode(self._model, bool(call.training)), naming_numbers(self._model, call)
@@ -230,10 +230,10 @@ class _Passes:
         try:
             self._again()
             with in_mode(self._model, training=False), Writes(self._state):
-                expected = run(self._model, copied(call))
+                expected = run(self._model, on_copies(call))
             self._again()
             with in_mode(self._model, training=False), Writes(self._state):
-                self._drawn = drawn(self._model, recording, copied(call), expected)
+                self._drawn = drawn(self._model, recording, on_copies(call), expected)
         except NotTraceable as error:
             self._not_run.append(f"no program: {error}")
             return

@@ -26,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from winnow.engine.graph.calls import calls, copied, length_of, run
+from winnow.engine.graph.calls import calls, length_of, on_copies, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.modes import in_mode, modules_called
 from winnow.engine.graph.preserving import Writes, preserved
@@ -146,7 +146,7 @@ def _counted(func: Any, given: list[Tensor]) -> float | None:
 def weigh(model: nn.Module, example_inputs: Any) -> tuple[float, dict[str, float]]:
     """Return the MACs of one image: of the whole model, and by the name of the parameter that makes them.
 
-    `example_inputs` is whatever `engine.graph.calls.calls` takes; of several calls, the first counts, in its mode or else
+    `example_inputs` is whatever `engine.graph.calls.calls` takes; of several calls, the first, in its mode or else in
     evaluation mode. The model is afterwards what it was. Parameters without MACs (biases, norms) are left out; one
     that an operation without a formula multiplies with what the inputs gave has NaN, and so has the total. Names are
     those inside a wrapper, such as DistributedDataParallel.
@@ -156,7 +156,7 @@ def weigh(model: nn.Module, example_inputs: Any) -> tuple[float, dict[str, float
 
     """
     model, _ = unwrapped(model)
-    call = copied(calls(model, example_inputs)[0])
+    call = on_copies(calls(model, example_inputs)[0])
     recurrent = any(isinstance(module, RECURRENT) for module in model.modules())
     with contextlib.ExitStack() as stack:
         state = stack.enter_context(preserved(model))
