@@ -9,7 +9,7 @@ import inspect
 import math
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -84,7 +84,7 @@ def _beyond_layers(graph: ChannelGraph, call: Call) -> list[tuple[str, float]]:
     together = {_holder(name) for name in counted if name in whole or name not in names}
     left = [name for name in names if name not in counted and not {name, _holder(name)} & (together | {*graph.unused})]
     try:
-        with _eager():
+        with _eager(), _written_back(graph):
             weighed = weigh(graph.model, call)[1]
     except RuntimeError:  # of torch, for an operation that it does not run under a dispatch mode
         tables = {path for path, own in graph.model.named_modules() if isinstance(own, nn.Embedding | nn.EmbeddingBag)}
@@ -97,6 +97,17 @@ def _beyond_layers(graph: ChannelGraph, call: Call) -> list[tuple[str, float]]:
         for key, own in parts.items()
     ]
     return [(name, macs - layers) for name, macs, layers in found if not macs - layers <= ROUNDING * macs]
+
+
+@contextmanager
+def _written_back(graph: ChannelGraph) -> Iterator[None]:
+    """Put back the parameters that passes were seen to write, also where a count sees no write, as through NumPy."""
+    held = [(own, own.detach().clone()) for own in map(graph.model.get_parameter, graph.rewritten)]
+    try:
+        yield
+    finally:
+        for own, before in held:
+            own.data.copy_(before)
 
 
 def _counted(graph: ChannelGraph) -> dict[str, float]:
