@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.graph.containers import flatten, plain_values, replaced
+from winnow.engine.graph.modes import in_mode
+from winnow.engine.graph.preserving import Writes, is_lazy, preserved
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.wrappers import refuse_other
 
@@ -30,12 +32,14 @@ class Call:
         kwargs: the inputs by name.
         training: the mode that the model is put in; None means evaluation mode where one mode is needed, and both
             where a graph is drawn.
+        images: how many images it has, where its tensors do not agree on it; 0 where they do, or nobody has asked.
 
     """
 
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     training: bool | None = None
+    images: int = 0
 
     def tensors(self) -> list[tuple[str, Tensor]]:
         """Return the tensors of the inputs with their paths: `0` for the first argument, `image` for a named one."""
@@ -101,7 +105,7 @@ class Call:
 
 
 def calls(model: nn.Module, example_inputs: Any) -> tuple[Call, ...]:
-    """Return the calls that example inputs stand for.
+    """Return the calls that example inputs stand for; see `with_length` for their number of images.
 
     Args:
         model: the model that is called, without wrappers (`engine.graph.wrappers.unwrapped`).
@@ -130,18 +134,45 @@ def calls(model: nn.Module, example_inputs: Any) -> tuple[Call, ...]:
             )
         if not call.tensors():
             raise ValueError(f"`example_inputs` must hold a tensor, got {_kinds(call)}. Give what the model is run on.")
-    return found
+    return tuple(with_length(model, call) for call in found)
 
 
 def length_of(call: Call) -> int:
-    """Return the length of the first tensor of two axes or more, else of the first with an axis; 0 if there is none."""
-    shapes = [leaf.shape for _, leaf in call.tensors() if leaf.dim()]
-    return next((shape[0] for shape in shapes if len(shape) > 1), shapes[0][0] if shapes else 0)
+    """Return the number of images of a call, else what `_lengths` lists first; 0 if there is none."""
+    return call.images or next(iter(_lengths(call)), 0)
+
+
+def with_length(model: nn.Module, call: Call) -> Call:
+    """Return a call with its number of images: where its tensors have several lengths, the one that most outputs have.
+
+    Only then is the model run, once; it is afterwards what it was. Where no output has such a length, it is that of
+    the first tensor of two axes or more, else of the first with an axis.
+    """
+    lengths = _lengths(call)
+    if call.images or len(lengths) < 2 or any(map(is_lazy, (*model.parameters(), *model.buffers()))):
+        return call
+    mode, named_errors = in_mode(model, bool(call.training)), naming_numbers(model, call)
+    with mode, preserved(model) as state, torch.no_grad(), Writes(state), named_errors:
+        result = run(model, on_copies(call))
+    made = [len(leaf) for _, leaf in flatten(result) if leaf.dim()]
+    return replace(call, images=max(lengths, key=made.count))
+
+
+def _lengths(call: Call) -> list[int]:
+    """Return the lengths of the tensors of a call, each once: first of those of two axes or more."""
+    leaves = sorted((leaf for _, leaf in call.tensors() if leaf.dim()), key=lambda leaf: leaf.dim() == 1)
+    return list(dict.fromkeys(len(leaf) for leaf in leaves))
 
 
 def in_modes(given: Sequence[Call]) -> list[Call]:
     """Return every call in each of the modes that it stands for."""
     return [each for call in given for each in call.modes()]
+
+
+def on_copies(call: Call) -> Call:
+    """Return a call on copies of its tensors: equal ones stay one tensor, and what a pass writes stays in it."""
+    copies: dict[int, Tensor] = {}
+    return call.changed(lambda leaf: copies.setdefault(id(leaf), leaf.detach().clone()))
 
 
 def run(model: nn.Module, call: Call) -> Any:

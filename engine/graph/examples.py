@@ -1,19 +1,20 @@
 """Calls at other sizes: more or fewer images, another resolution, another length."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.graph.calls import Call, length_of
+from winnow.engine.graph.calls import Call, length_of, with_length
 from winnow.engine.graph.trace import named_inputs
 
 MAPS = 4  # tensors of so many dimensions or more are maps: channels along dimension 1, space behind it
 
 
 def images(call: Call) -> int:
-    """Return the number of images of a call, the length of its first tensor of two axes or more; else of the first.
+    """Return the number of images of a call: what was found by its outputs, else `engine.graph.calls.length_of`.
 
     Raises:
         ValueError: there is none, or it is empty.
@@ -26,7 +27,7 @@ def images(call: Call) -> int:
 
 
 def with_images(call: Call, size: int) -> Call:
-    """Return a call with `size` images, taken in turn; a tensor that is not as long as the first one stays as it is.
+    """Return a call with `size` images, taken in turn; a tensor of another length than that of `images` stays as it is.
 
     Raises:
         ValueError: `size` is no positive whole number, or the call has no image.
@@ -35,7 +36,8 @@ def with_images(call: Call, size: int) -> Call:
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise ValueError(f"`size` must be a whole number from 1, got {size!r}. Give the number of images.")
     length = images(call)
-    return call.changed(lambda leaf: _resized(leaf, 0, size) if leaf.dim() and len(leaf) == length else leaf)
+    found = call.changed(lambda leaf: _resized(leaf, 0, size) if leaf.dim() and len(leaf) == length else leaf)
+    return replace(found, images=size if call.images else 0)
 
 
 def at_other_sizes(call: Call) -> dict[str, Call]:
@@ -98,4 +100,5 @@ def batch_size(inputs: Mapping[str, Any]) -> int:
 
 def batched(model: nn.Module, example_inputs: Any, size: int) -> dict[str, Any]:
     """Return example inputs by name with `size` images; see `with_images`."""
-    return dict(with_images(Call(kwargs=named_inputs(model, example_inputs)), size).kwargs)
+    call = with_length(model, Call(kwargs=named_inputs(model, example_inputs)))
+    return dict(with_images(call, size).kwargs)

@@ -17,7 +17,8 @@ that stand in the weights now and says which channels nobody uses. All that a co
   calls that decide alike. `contexts`: where gradients are off or asked for, autocast is on, hooks run or weights are
   computed.
 - `pinned`: (place, reason) of the operations that are not understood: what they take and give stays.
-- `whole_macs`: (weight, multiply-accumulates) of the recurrent layers among them, which no channel takes along.
+- `whole_macs`: (weight, multiply-accumulates) that no channel takes along: of recurrent layers among those, of weights
+  that no layer here has (computed at each pass, sliced), and of other uses of those that one has.
 - `direct`: why nothing of a parameter goes that is taken as a plain tensor, not as a layer's, by the parameter's name.
 - `rewritten`: parameters that a pass writes into, as a table with `max_norm`.
 - `modes_alike`: whether training mode computes what evaluation mode does, operation by operation with all options.

@@ -3,6 +3,7 @@
 with evaluating(model):              every module in evaluation mode
 with in_mode(model, training):        the mode asked for, by the model's own `train` or `eval`
 with undisturbed(model):             the same, and the state of torch's random numbers kept
+with while_timed(model, inputs):         evaluation mode while passes are timed; what they store is taken back
 with statistics_kept(model):         batch norms in training mode leave their running statistics alone
 with requiring_grad(parameters, wanted):  parameters that ask for gradients, or that do not
 with calling(module, function):      a module that calls a function in the place of its forward
@@ -11,7 +12,7 @@ with memory_unfilled():              deterministic algorithms do not fill new me
 with told_of_gradients(note):        `note` is called where somebody asks `torch.is_grad_enabled`
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import deterministic
 
-from winnow.engine.graph.preserving import is_lazy, pointer
+from winnow.engine.graph.preserving import Changes, Writes, preserved
 
 _filling: Any = deterministic  # a module with a property, of which its type knows nothing
 
@@ -45,49 +46,22 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def has_own_modes(module: nn.Module) -> bool:
-    """Whether a module does more than note its mode where it is put into one."""
+    """Whether a module does more than note its mode where it is put into one; torch's own classes do not."""
     kind = type(module)
     own = not {"train", "eval"}.isdisjoint(vars(module))
-    return own or kind.train is not nn.Module.train or kind.eval is not nn.Module.eval
+    return own or any(getattr(way, "__module__", "").partition(".")[0] != "torch" for way in (kind.train, kind.eval))
 
 
 @contextmanager
 def _taken_back(model: nn.Module, switch: Callable[[], object]) -> Iterator[None]:
     """Put a model into a mode by code of its own; afterwards, take back what that changed besides the modes."""
-    tensors = [
-        (tensor, tensor.data, tensor.detach().clone())
-        for tensor in (*model.parameters(), *model.buffers())
-        if not is_lazy(tensor)
-    ]
-    held = [part for module in model.modules() for part in _contents(module)]
-    before = [(part, dict(part)) for part in held]
-    switch()
-    written = [
-        (tensor, data, values)
-        for tensor, data, values in tensors
-        if pointer(tensor) != pointer(data) or not torch.equal(tensor, values)
-    ]
-    changes = [
-        (part, {key: was.get(key, _Absent) for key in was.keys() | part.keys() if was.get(key) is not part.get(key)})
-        for part, was in before
-    ]
+    changes = Changes(model)
     try:
+        switch()
+        changes.end()
         yield
     finally:
-        for part, changed in changes:
-            for key, value in changed.items():
-                part.pop(key, None) if value is _Absent else part.update({key: value})
-        for tensor, data, values in written:
-            tensor.data = data
-            tensor.data.copy_(values)
-
-
-class _Absent:
-    """Stands for an attribute that was not there."""
-
-
-def _contents(module: nn.Module) -> tuple[dict[str, Any], ...]:
-    return vars(module), module._parameters, module._buffers, module._modules
+        changes.restore()
 
 
 @contextmanager
@@ -105,6 +79,18 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     """Hold a model in evaluation mode; give it back its modes, and torch its random state."""
     devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
     with evaluating(model), torch.random.fork_rng(devices=sorted(devices, key=str)):
+        yield
+
+
+@contextmanager
+def while_timed(model: nn.Module, inputs: Mapping[str, Any]) -> Iterator[None]:
+    """Hold a model in evaluation mode while its passes are timed; give it back as it was, whatever they store.
+
+    A first pass, which nobody times, tells the parameters that passes write into.
+    """
+    with evaluating(model), preserved(model) as state:
+        with torch.no_grad(), Writes(state):
+            model(**inputs)
         yield
 
 

@@ -62,7 +62,7 @@ class Preserved:
         lost = [held.name for key, held in self._watched.items() if held.changed() and key not in self._copies]
         with torch.no_grad():
             for held in self._watched.values():
-                if pointer(held.tensor) != pointer(held.data):
+                if held.moved():
                     held.tensor.data = held.data
             for key, (tensor, before) in self._copies.items():
                 another, known = _copy_back(tensor, before), self._watched.get(key)
@@ -101,6 +101,42 @@ class Preserved:
             self._copies[id(tensor)] = (tensor, tensor.detach().clone())
 
 
+class Changes(Preserved):
+    """What one step of work changes in a model, so that this can be taken back, and what is done after it stays.
+
+    Every tensor is copied before, so that however the step writes is seen.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model)
+        self._after: dict[int, dict[Any, Any]] = {}
+        for tensor, _ in list(self._copies.values()):
+            self._watch(tensor, "a tensor that the model holds")
+        for key, held in self._watched.items():
+            self._copies.setdefault(key, (held.tensor, held.data.clone()))
+
+    def end(self) -> None:
+        """Forget all that the step left as it was."""
+        self._contents = [pair for pair in self._contents if not _same(*pair)]
+        self._after = {id(value): dict(value) for value, _ in self._contents if isinstance(value, dict)}
+        self._copies = {key: pair for key, pair in self._copies.items() if self._watched[key].moved() or _other(*pair)}
+        self._watched = {key: self._watched[key] for key in self._copies}
+
+    def restore(self) -> None:
+        """Take the step back, or all since it began where it did not end."""
+        self._contents = [(value, self._without_step(value, before)) for value, before in self._contents]
+        super().restore()
+
+    def _without_step(self, value: Any, before: Any) -> Any:
+        after = self._after.get(id(value))
+        if after is None:
+            return before
+        changed = {key for key in before.keys() | after.keys() if before.get(key, after) is not after.get(key, after)}
+        kept = {key: own for key, own in value.items() if key not in changed}
+        found = {key: before[key] if key in changed else kept[key] for key in before if key in changed or key in kept}
+        return found | kept
+
+
 class Writes(TorchDispatchMode):
     """Tells a state of what operations are about to write."""
 
@@ -128,19 +164,28 @@ def _copy_back(tensor: Tensor, before: Tensor) -> bool:
     """Put a tensor back, and return whether it was another."""
     if tensor.shape != before.shape:
         tensor.data = before
-    elif tensor.layout != torch.strided or not torch.equal(tensor, before):
+    elif _other(tensor, before):
         tensor.data.copy_(before)
     else:
         return False
     return True
 
 
+def _other(tensor: Tensor, before: Tensor) -> bool:
+    """Return whether a tensor is not, or cannot be said to be, what it was."""
+    return tensor.layout != torch.strided or not torch.equal(tensor, before)
+
+
 def _put_back(value: Any, before: Any) -> None:
     """Make a container what it was, if it is another now."""
-    if len(value) == len(before) and all(map(is_, _parts(value), _parts(before))):
+    if _same(value, before):
         return
     value.clear()
     (value.extend if isinstance(value, list | deque) else value.update)(before)
+
+
+def _same(value: Any, before: Any) -> bool:
+    return len(value) == len(before) and all(map(is_, _parts(value), _parts(before)))
 
 
 def _parts(value: Any) -> Iterable[Any]:
@@ -158,6 +203,9 @@ class _Watched:
 
     def changed(self) -> bool:
         return _version(self.tensor) != self.version
+
+    def moved(self) -> bool:
+        return pointer(self.tensor) != pointer(self.data)
 
 
 def pointer(tensor: Tensor) -> int:

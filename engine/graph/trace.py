@@ -9,17 +9,17 @@ import inspect
 import math
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import is_parametrized
 
 from winnow.engine.graph.building import Passes, built_graph
-from winnow.engine.graph.calls import Call, calls, length_of, naming_numbers, outputs, run
+from winnow.engine.graph.calls import Call, calls, length_of, naming_numbers, on_copies, outputs, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.drawing import Drawn, drawn
 from winnow.engine.graph.graph import ChannelGraph
@@ -35,6 +35,8 @@ from winnow.engine.graph.signature import Signature
 from winnow.engine.graph.sized import Context
 from winnow.engine.graph.weighing import weigh
 from winnow.engine.graph.wrappers import refuse_compiled, unwrapped
+
+ROUNDING = 1e-6  # of multiply-accumulates, in comparisons
 
 
 def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> ChannelGraph:
@@ -68,35 +70,70 @@ def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> Ch
             for one in call.modes():
                 passes.add(one, asked=call.training is not None)
     graph = built_graph(inner, passes.found(given, said))
-    return replace(graph, whole_macs=(*graph.whole_macs, *_of_no_layer(graph, given[0])))
+    return replace(graph, whole_macs=(*graph.whole_macs, *_beyond_layers(graph, given[0])))
 
 
-def _of_no_layer(graph: ChannelGraph, call: Call) -> list[tuple[str, float]]:
-    """Return the MACs of weights that no layer has: computed at each pass, sliced, or taken by what has no rule."""
-    counted = {product.weight for product in graph.products} | {layer.weight for layer in graph.depthwise}
-    counted |= set(graph.unused)
-    for step in graph.steps:
-        levels = step.levels if isinstance(step, RecurrentStep | CellStep) else ()
-        counted |= {name for level in levels for name in (level.weight_ih, level.weight_hh)}
-    whole = tuple("".join(name.rpartition(".")[:2]) for name, _ in graph.whole_macs)  # and what computes their weights
-    tables = {
-        path for path, module in graph.model.named_modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)
-    }
-    left = [
-        name
-        for name, weight in graph.model.named_parameters()
-        if weight.dim() > 1
-        and name not in counted
-        and name.rpartition(".")[0] not in tables
-        and not name.startswith(whole)
-    ]
-    if not left:
-        return []
+def _beyond_layers(graph: ChannelGraph, call: Call) -> list[tuple[str, float]]:
+    """Return the MACs of weights beyond those of layers: computed at each pass, sliced, taken by what has no rule.
+
+    They are NaN for weights of no layer where torch cannot run the model under the count.
+    """
+    counted = _counted(graph)
+    names = [name for name, weight in graph.model.named_parameters() if weight.dim() > 1]
+    whole = {name for name, _ in graph.whole_macs}  # of all matrices of a recurrent layer, by the name of one
+    together = {_holder(name) for name in counted if name in whole or name not in names}
+    left = [name for name in names if name not in counted and not {name, _holder(name)} & (together | {*graph.unused})]
     try:
-        macs = weigh(graph.model, call)[1]
-    except Exception:  # noqa: BLE001 - a model that does not run in evaluation mode, of which nothing is known then
-        macs = dict.fromkeys(left, math.nan)
-    return [(name, macs[name]) for name in left if macs[name]]
+        with _eager(), _written_back(graph):
+            weighed = weigh(graph.model, call)[1]
+    except RuntimeError:  # of torch, for an operation that it does not run under a dispatch mode
+        tables = {path for path, own in graph.model.named_modules() if isinstance(own, nn.Embedding | nn.EmbeddingBag)}
+        return [(name, math.nan) for name in left if _holder(name) not in tables]
+    parts: dict[str, list[str]] = {}
+    for name in names:
+        parts.setdefault(f"{_holder(name)}." if _holder(name) in together else name, []).append(name)
+    found = [
+        (own[0], sum(weighed[name] for name in own), sum(macs for name, macs in counted.items() if _is_of(name, key)))
+        for key, own in parts.items()
+    ]
+    return [(name, macs - layers) for name, macs, layers in found if not macs - layers <= ROUNDING * macs]
+
+
+@contextmanager
+def _written_back(graph: ChannelGraph) -> Iterator[None]:
+    """Put back the parameters that passes were seen to write, also where a count sees no write, as through NumPy."""
+    held = [(own, own.detach().clone()) for own in map(graph.model.get_parameter, graph.rewritten)]
+    try:
+        yield
+    finally:
+        for own, before in held:
+            own.data.copy_(before)
+
+
+def _counted(graph: ChannelGraph) -> dict[str, float]:
+    """Return the MACs that the layers of a graph have, by the name of a weight; those of buffers are left out."""
+    found: dict[str, float] = {}
+    buffers = {name for name, _ in graph.model.named_buffers(remove_duplicate=False)}
+    uses = [(own.weight, own.macs * len(own.rows) * len(own.columns)) for own in graph.products]
+    uses += [(own.weight, own.macs * len(own.channels)) for own in graph.depthwise]
+    for step in graph.steps:
+        for level in step.levels if isinstance(step, RecurrentStep | CellStep) else ():
+            both = (level.weight_ih, level.weight_hh)
+            uses += [(name, level.places * graph.model.get_parameter(name).numel()) for name in both]
+    for name, macs in [*uses, *graph.whole_macs]:
+        found[name] = found.get(name, 0.0) + macs
+    return {name: macs for name, macs in found.items() if name not in buffers}
+
+
+def _is_of(name: str, key: str) -> bool:
+    """Whether a weight is the one that a key names, or is held by the module that it names with a point behind."""
+    return name == key or f"{_holder(name)}." == key
+
+
+def _holder(name: str) -> str:
+    """Return the module that holds a weight, or what its weight is computed from."""
+    module = name.rpartition(".")[0]
+    return f".{module}".partition(".parametrizations.")[0].removeprefix(".")
 
 
 class _Passes:
@@ -188,13 +225,13 @@ class _Passes:
     def _observed(self, observer: Observer, call: Call) -> tuple[Any, Any]:
         """Run a call under an observer; return the carriers of its inputs and outputs by their paths."""
         self._again()
-        copied = _copied(call)
-        named = {name: value for name, (_, value) in copied.named(self._model).items()}
+        own = on_copies(call)
+        named = {name: value for name, (_, value) in own.named(self._model).items()}
         inputs = observer.enter_inputs(flatten(named))
         mode, named_errors = in_mode(self._model, bool(call.training)), naming_numbers(self._model, call)
         told = told_of_gradients(observer.book.asked_gradients)
         with mode, named_errors, observer.paths, observer.beneath, observer, told:
-            result = run(self._model, copied)
+            result = run(self._model, own)
         self._asked |= {context: None for context in observer.book.contexts if context.kind == "gradients"}
         found = outputs(self._model, result)
         return inputs, observer.ends(found)
@@ -204,10 +241,10 @@ class _Passes:
         try:
             self._again()
             with in_mode(self._model, training=False), Writes(self._state):
-                expected = run(self._model, _copied(call))
+                expected = run(self._model, on_copies(call))
             self._again()
             with in_mode(self._model, training=False), Writes(self._state):
-                self._drawn = drawn(self._model, recording, _copied(call), expected)
+                self._drawn = drawn(self._model, recording, on_copies(call), expected)
         except NotTraceable as error:
             self._not_run.append(f"no program: {error}")
             return
@@ -230,12 +267,6 @@ def contexts_of(model: nn.Module) -> Iterator[Context]:
             yield Context(name, "parametrization")
         if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
             yield Context(name, "hook")
-
-
-def _copied(call: Call) -> Call:
-    """Return a call on copies of its tensors: equal ones stay one tensor, and what the pass writes stays in it."""
-    copies: dict[int, Tensor] = {}
-    return call.changed(lambda leaf: copies.setdefault(id(leaf), leaf.detach().clone()))
 
 
 def _eager() -> AbstractContextManager[Any]:

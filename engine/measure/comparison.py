@@ -14,7 +14,7 @@ from torch.utils import _pytree
 
 from winnow.engine.export.onnx_file import Session, export_onnx, runtime_installed
 from winnow.engine.graph.examples import batched
-from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.modes import while_timed
 from winnow.engine.graph.trace import named_inputs
 from winnow.engine.measure.counts import macs, parameters
 from winnow.engine.measure.memory import file_size, peak_memory
@@ -71,7 +71,7 @@ def compare(
     rows: list[list[Any]] = []
     with ExitStack() as stack:
         for model in models.values():
-            stack.enter_context(evaluating(model))
+            stack.enter_context(while_timed(model, named_inputs(model, example_inputs)))
         sessions: dict[str, Session] = {}
         for place, (name, model) in enumerate(models.items()):
             tell(f"{name}: counts", place / len(models) / 4)

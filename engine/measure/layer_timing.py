@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.graph.graph import ChannelGraph
-from winnow.engine.graph.modes import evaluating, memory_unfilled
+from winnow.engine.graph.modes import memory_unfilled, while_timed
 from winnow.engine.graph.records import Depthwise, Product
 from winnow.engine.measure.layer_times import LayerTimes, WidthTimes, width_times
 from winnow.engine.pruning.blocks import machine_name, measured_blocks, read_cache, write_cache
@@ -129,8 +129,12 @@ def measured_times(
     layers = (timed_layer(graph, use) for use in layer_uses(graph))
     of_each = {layer.key: layer for layer in layers if layer is not None}
     found = {key: book.times(key, partial(times_of, layer, images, step, alone)) for key, layer in of_each.items()}
-    with evaluating(graph.model):
-        whole = book.seconds(_program(graph, found), lambda: (timer or _least_of_many)(graph.model, inputs))
+
+    def of_whole() -> float:
+        with while_timed(graph.model, inputs):
+            return (timer or _least_of_many)(graph.model, inputs)
+
+    whole = book.seconds(_program(graph, found), of_whole)
     book.close()
     numbers = (cost.per_mac, cost.per_byte, cost.per_call)
     used = (machine, torch.__version__, torch.get_num_threads(), images, dtype, step, whole, *numbers)

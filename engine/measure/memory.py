@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from winnow.engine.export.tensor_files import named_tensors, serialised, stored_tensors
 from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.preserving import Writes, preserved
 from winnow.engine.graph.trace import named_inputs
 from winnow.engine.pruning.activations import AliveBytes, tensors_of
 
@@ -35,7 +36,10 @@ def peak_memory(model: nn.Module, example_inputs: Any) -> int:
 
     On the CPU: the largest sum of all tensors that are alive at once: parameters, buffers, inputs and activations, with
     each memory block counted once. On a GPU: `torch.cuda.max_memory_allocated` over the pass, which includes the work
-    space, minus what was allocated before, plus parameters, buffers and inputs.
+    space, minus what was allocated before, plus parameters, buffers and inputs. The model is afterwards what it was.
+
+    Raises:
+        NotTraceable: on a GPU, the pass writes into a parameter, so that the model cannot be put back.
 
     Examples:
         >>> peak_memory(nn.Linear(4, 2), torch.ones(1, 4)) >= 4 * (10 + 4 + 2)  # weights, input, output
@@ -44,9 +48,12 @@ def peak_memory(model: nn.Module, example_inputs: Any) -> int:
     """
     inputs = named_inputs(model, example_inputs)
     fixed = [tensor for _, tensor in named_tensors(model)] + tensors_of(inputs)
-    with evaluating(model), torch.no_grad():
+    with evaluating(model), preserved(model) as state, torch.no_grad():
         device = next((tensor.device for tensor in fixed if tensor.is_cuda), None)
-        return _on_cpu(model, inputs, fixed) if device is None else _on_gpu(model, inputs, fixed, device)
+        if device is not None:
+            return _on_gpu(model, inputs, fixed, device)
+        with Writes(state):  # around the watch, which sees no copy of what is about to be written
+            return _on_cpu(model, inputs, fixed)
 
 
 def _on_cpu(model: nn.Module, inputs: dict[str, Any], fixed: list[Tensor]) -> int:

@@ -17,7 +17,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.graph.modes import evaluating, memory_unfilled, modules_called
+from winnow.engine.graph.calls import Call, length_of, with_length
+from winnow.engine.graph.modes import memory_unfilled, modules_called, while_timed
 from winnow.engine.measure.counts import layer_macs
 from winnow.engine.measure.peaks import Peaks, seconds_of, with_threads
 from winnow.engine.measure.timing import Timing, each_round, eager
@@ -54,13 +55,14 @@ def layer_costs(
         rounds: passes of each model.
 
     """
-    macs = {name: layer_macs(model, dict(inputs[name])) for name, model in models.items()}
+    given = {name: with_length(model, Call(kwargs=inputs[name])) for name, model in models.items()}
+    macs = {name: layer_macs(model, given[name]) for name, model in models.items()}
     with ExitStack() as stack:
         stack.enter_context(modules_called())
-        stack.enter_context(torch.inference_mode())
         stack.enter_context(with_threads(threads))
-        for model in models.values():
-            stack.enter_context(evaluating(model))
+        for name, model in models.items():
+            stack.enter_context(while_timed(model, inputs[name]))
+        stack.enter_context(torch.inference_mode())
         whole = each_round(
             {name: eager(model, inputs[name]) for name, model in models.items()}, Timing(max(rounds, 3), 1e-6, threads)
         )
@@ -69,7 +71,9 @@ def layer_costs(
             for name in sorted(models, reverse=bool(turn % 2)):
                 probes[name].run(models[name], inputs[name])
         return {
-            name: _costs(model, probes[name], macs[name], (_images(inputs[name]), float(np.median(whole[name]))))
+            name: _costs(
+                model, probes[name], macs[name], (max(length_of(given[name]), 1), float(np.median(whole[name])))
+            )
             for name, model in models.items()
         }
 
@@ -132,10 +136,6 @@ def _probed(model: nn.Module) -> Iterator[_Probe]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _images(inputs: Mapping[str, Any]) -> int:
-    return next((len(value) for value in inputs.values() if isinstance(value, Tensor)), 1)
 
 
 def _costs(

@@ -17,7 +17,8 @@ from torch import nn
 from torch.utils.benchmark import Timer
 
 from winnow.engine.graph.examples import batched
-from winnow.engine.graph.modes import evaluating, memory_unfilled
+from winnow.engine.graph.modes import memory_unfilled, while_timed
+from winnow.engine.graph.trace import named_inputs
 
 STEADY = 1.5  # p90/p10 above which the machine was too busy: do not quote such a figure
 Runner = Callable[[], Any]
@@ -118,7 +119,7 @@ def latency(
     """
     check_batches(batches)
     timing, rows = Timing(rounds, threads=threads), []
-    with evaluating(model):
+    with while_timed(model, named_inputs(model, example_inputs)):
         for size in batches:
             (found,) = in_turns({"": eager(model, batched(model, example_inputs, size))}, timing).values()
             rows.append([size, found.median, found.p10, found.p90, timing.used_threads, found.steady])

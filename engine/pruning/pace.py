@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from winnow.engine.graph.modes import evaluating, memory_unfilled
+from winnow.engine.graph.modes import memory_unfilled, while_timed
 
 WARM_UP = 2
 
@@ -32,7 +32,7 @@ def pace(dense: nn.Module, small: nn.Module, inputs: dict[str, Any], rounds: int
             torch.cuda.synchronize(gpu)
         return time.perf_counter()
 
-    with evaluating(dense), evaluating(small), torch.inference_mode():
+    with while_timed(dense, inputs), while_timed(small, inputs), torch.inference_mode():
         return time_ratio(lambda: small(**inputs), lambda: dense(**inputs), rounds, clock)
 
 

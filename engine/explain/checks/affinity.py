@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from winnow.engine.explain.checks.agreement import spearman
 from winnow.engine.explain.relevance.probe import Probe
 from winnow.engine.graph.modes import evaluating, requiring_grad
+from winnow.engine.graph.preserving import preserved
 from winnow.engine.training.batches import Batch
 
 KEYS = ["layer", "task", "other"]
@@ -52,7 +53,8 @@ def gradient_cosines(probe: Probe) -> pd.DataFrame:
     cosines: list[list[list[float]]] = []
     with evaluating(probe.model), requiring_grad(weights.values(), wanted=True), torch.enable_grad():
         for batch in probe.batches():
-            rows = _rows(probe, batch, list(weights.values()))
+            with preserved(probe.model):
+                rows = _rows(probe, batch, list(weights.values()))
             cosines.append([_cosines([row[i] for row in rows]) for i in range(len(weights))])
             sums = rows if not sums else [_added(one, other) for one, other in zip(sums, rows, strict=True)]
     whole = [_cosines([row[i] for row in sums]) for i in range(len(weights))]

@@ -179,6 +179,15 @@ def test_rank_correlation_is_that_of_scipy(pairs: np.ndarray):
     assert spearman(*pairs.T) == pytest.approx(spearmanr(*pairs.T).statistic, abs=1e-12)
 
 
+def test_gradient_cosines_take_back_what_passes_store():
+    net, given, stored = small_net(), batches(2), list[object]()
+    net.trunk.kept = stored
+    net.trunk.register_forward_hook(lambda module, inputs, output: module.kept.append(output))
+    asked = probe(net, given)
+    assert len(gradient_cosines(asked)) > 0
+    assert stored == []
+
+
 def test_gradient_cosines_are_those_of_the_weights():
     net, given = small_net(), batches(1)
     found = gradient_cosines(probe(net, given)).set_index("layer")

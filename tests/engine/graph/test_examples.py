@@ -2,10 +2,12 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from winnow.engine.graph.calls import Call
+from winnow.engine.graph.calls import Call, calls
 from winnow.engine.graph.examples import at_other_sizes, batch_size, batched, images, with_images
+from winnow.engine.graph.trace import trace
+from winnow.engine.measure.counts import layer_macs
 
 NET = nn.Identity()
 
@@ -16,13 +18,46 @@ def test_images_are_taken_in_turn():
     assert batched(NET, x, 1)["input"].flatten().tolist() == [0]
 
 
+class Pair(nn.Module):
+    def forward(self, x: tuple[Tensor, Tensor], scale: float, number: Tensor) -> Tensor:
+        return scale * x[0] + number
+
+
 def test_what_is_no_batch_stays():
     inputs = {"x": (torch.zeros(2, 3), torch.zeros(7)), "scale": 2.0, "number": torch.tensor(4)}
-    found = batched(NET, inputs, 4)
+    found = batched(Pair(), inputs, 4)
     assert [tuple(part.shape) for part in found["x"]] == [(4, 3), (7,)]
     assert found["scale"] == 2.0
     assert found["number"] is inputs["number"]
     assert batch_size(found) == 4
+
+
+class Labels(nn.Module):
+    """Labels, with a table of another length; `count` is a buffer that a pass writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries, self.last = nn.Embedding(5, 6), nn.Linear(6, 3)
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, label: Tensor, table: Tensor) -> Tensor:
+        self.count += 1
+        return self.last(self.entries(label)) @ table.T
+
+
+def test_where_lengths_disagree_the_outputs_tell_the_images():
+    torch.manual_seed(0)
+    net, inputs = Labels().train(), {"label": torch.arange(8) % 5, "table": torch.randn(2, 3)}
+    for given in (inputs, tuple(inputs.values())):
+        (call,) = calls(net, given)
+        assert images(call) == 8
+        assert [len(leaf) for _, leaf in with_images(call, 3).tensors()] == [3, 2]
+        assert images(with_images(call, 3)) == 3
+    assert [len(leaf) for leaf in batched(net, inputs, 3).values()] == [3, 2]
+    assert layer_macs(net, inputs)["last"] == 6 * 3
+    assert trace(net.eval(), inputs).savings().macs.iloc[-1] == 6 * 3
+    assert net.count == 0
+    assert images(calls(net, Call(kwargs=inputs, images=4))[0]) == 4
 
 
 def test_the_layout_stays():

@@ -1,16 +1,21 @@
 """What is held for a while is given back as it was, also when the work fails."""
 
+import warnings
 from contextlib import suppress
+from pathlib import Path
 from types import MethodType
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils import deterministic
 
 from winnow.engine.graph.modes import (
     calling,
     evaluating,
+    has_own_modes,
+    in_mode,
     memory_unfilled,
     requiring_grad,
     statistics_kept,
@@ -170,3 +175,85 @@ def test_memory_unfilled(monkeypatch: pytest.MonkeyPatch):
         assert torch.empty(50).isnan().all()
     finally:
         torch.set_deterministic_debug_mode(mode)
+
+
+class Shortened(nn.Sequential):
+    """Leaves its second layer out in evaluation mode, and takes it back in training mode."""
+
+    def train(self, mode: bool = True) -> "Shortened":
+        super().train(mode)
+        if mode and "put" in vars(self):
+            self.insert(1, vars(self).pop("put"))
+        elif not mode and "1" in self._modules:
+            vars(self)["put"] = self._modules.pop("1")
+        return self
+
+
+def test_layers_keep_their_order():
+    torch.manual_seed(0)
+    net, x = Shortened(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3)), torch.randn(2, 3)
+    before = net(x)
+    with evaluating(net):
+        assert len(net._modules) == 2
+    assert list(net._modules) == ["0", "1", "2"]
+    assert torch.equal(net(x), before)
+
+
+class Fused(nn.Module):
+    """Two branches that become one in evaluation mode, kept in what is neither parameter nor buffer."""
+
+    def __init__(self, fails: bool) -> None:
+        super().__init__()
+        self.one, self.two, self.fails = nn.Linear(3, 3), nn.Linear(3, 3), fails
+        self.fused, self.history, self.scale = dict[str, Tensor](), list[str](), torch.ones(3)
+
+    def train(self, mode: bool = True) -> "Fused":
+        super().train(mode)
+        if not mode:
+            self.fused["weight"] = (self.one.weight + self.two.weight).detach()
+            self.history.append("fused")
+            self.scale.mul_(2)
+            self.one.weight.data.mul_(2)
+            if self.fails:
+                raise RuntimeError
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        merged = F.linear(x, self.fused["weight"]) if self.fused else self.one(x) + self.two(x)
+        return self.scale * merged
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["to its end", "half-way"])
+def test_what_a_train_of_its_own_stores_is_taken_back(fails: bool):
+    torch.manual_seed(0)
+    net, x = Fused(fails), torch.randn(2, 3)
+    before = net(x)
+    with suppress(RuntimeError), evaluating(net):
+        assert (set(net.fused), net.history) == ({"weight"}, ["fused"])
+    assert (net.training, net.fused, net.history) == (True, {}, [])
+    assert torch.equal(net(x), before)
+    assert net(x).requires_grad
+
+
+def test_what_is_done_within_stays():
+    net = Fused(fails=False)
+    with evaluating(net):
+        net.two.weight.data.fill_(3)
+        net.noted, net.two.noted = 1, 2
+    with in_mode(net, training=True):
+        net.two.bias.data.fill_(4)
+    assert (net.noted, net.two.noted) == (1, 2)
+    assert net.two.weight.eq(3).all()
+    assert net.two.bias.eq(4).all()
+
+
+def test_a_wrapper_of_torch_has_no_modes_of_its_own(tmp_path: Path):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            plain, own = (nn.parallel.DistributedDataParallel(net) for net in (nn.Linear(3, 3), Fused(fails=False)))
+        assert not any(map(has_own_modes, plain.modules()))
+        assert any(map(has_own_modes, own.modules()))
+    finally:
+        torch.distributed.destroy_process_group()

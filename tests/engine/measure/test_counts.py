@@ -11,10 +11,12 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from tests.engine.pruning.test_compact import silenced
 from winnow.engine.graph.calls import Call
 from winnow.engine.graph.trace import trace
+from winnow.engine.graph.weighing import weigh
 from winnow.engine.measure.counts import cost, layer_macs, macs, parameters, sparsity_table, weight_macs
 from winnow.engine.pruning import compact
 from winnow.engine.sparsity.counts import Counts
@@ -93,6 +95,56 @@ class Distances(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cdist(x, self.weight)
+
+
+class Kept(nn.Module):
+    """A pass writes into a buffer what it then reads, or reads the coordinates that a buffer holds."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way, self.a, self.c, self.b = way, nn.Linear(6, 8), nn.Linear(8, 9), nn.Linear(9, 2)
+        self.register_buffer("kept", torch.randn(3, 8))
+        if way == "spectral norm":
+            spectral_norm(self.b)
+        elif way == "weight norm":
+            weight_norm(self.b)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.way == "written":
+            self.kept.copy_(self.a(x))
+        elif self.way == "written in part":
+            self.kept[1:].copy_(self.a(x)[1:])
+        h = torch.relu(self.c(self.kept))
+        return self.b(h) + self.a(x).sum()
+
+
+@pytest.mark.parametrize("way", ["written", "written in part", "constant", "weight norm"])
+def test_layers_behind_a_buffer_have_their_own_macs(way: str):
+    torch.manual_seed(0)
+    times = 2 if way.startswith("written") else 1
+    found = layer_macs(Kept(way).eval(), torch.randn(3, 6))
+    assert sum(count for name, count in found.items() if name.startswith("b")) == 18
+    assert (found["a"], found["c"]) == (48 * times, 72)
+
+
+def test_layers_behind_a_buffer_and_a_norm_that_multiplies():
+    found = layer_macs(Kept("spectral norm").eval(), torch.randn(3, 6))
+    assert found["c"] == 72
+    assert sum(count for name, count in found.items() if name.startswith("b")) == pytest.approx(18 + 18 / 3 + 2 / 3)
+
+
+def test_what_is_added_makes_no_macs():
+    class Biased(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(4, 4)
+            self.places = nn.Parameter(torch.zeros(1, 5, 5))
+
+        def forward(self, x: Tensor) -> Tensor:
+            q = super().forward(x)
+            return torch.baddbmm(self.places, q, x.mT)
+
+    total, found = weigh(Biased(), torch.randn(2, 5, 4))
+    assert (total, found) == (4 * 4 * 5 + 5 * 5 * 4, {"weight": 80, "places": 0})
 
 
 def test_an_operation_without_a_formula_is_no_zero():
@@ -190,6 +242,89 @@ def test_layers_that_stay_whole_count_in_what_can_be_saved(middle, expected: flo
     counted = sum(layer_macs(net, x).values())
     assert counted == pytest.approx(5 * 6 + expected + 8 * 2)
     assert trace(net, x).savings().macs.iloc[-1] == pytest.approx(counted)
+
+
+class Again(nn.Module):
+    """Weights of layers that are used once more, in part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.first, self.last = nn.Embedding(20, 8), nn.Linear(8, 6), nn.Linear(6, 8)
+
+    def forward(self, words: Tensor) -> Tensor:
+        x = self.words(words)
+        h = torch.relu(self.first(x) + x[..., :3] @ self.first.weight[:, :3].T)
+        return self.last(h).mean(1) @ self.words.weight[:10].T
+
+
+class Recurrent(nn.LSTM):
+    """A recurrent layer that is the model itself, and holds a layer and a bank besides."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 6, batch_first=True)
+        self.last, self.bank = nn.Linear(6, 3), nn.Parameter(torch.randn(2, 6, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.einsum("btk,ekj->btj", super().forward(x)[0], self.bank))
+
+
+class Queries(nn.Module):
+    """Learned queries that are more than the weight that they meet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.queries = nn.Linear(6, 8), nn.Embedding(20, 8)
+        self.inner, self.last = nn.Linear(8, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.first(x) + self.inner(self.queries.weight).sum(0))
+
+
+@pytest.mark.parametrize(
+    ("make", "x", "expected"),
+    [
+        (Again, torch.arange(10).reshape(2, 5), (8 * 6 + 3 * 6 + 6 * 8) * 5 + 8 * 10),
+        (Recurrent, torch.ones(2, 5, 4), (24 * 4 + 24 * 6 + 6 * 6 + 6 * 3) * 5),
+        (Queries, torch.ones(4, 6), 6 * 8 + 20 * 8 * 8 / 4 + 8 * 2),
+    ],
+)
+def test_what_can_be_saved_is_of_all_uses_of_a_weight(make: type[nn.Module], x: Tensor, expected: float):
+    torch.manual_seed(0)
+    net = make().eval()
+    counted = sum(layer_macs(net, x).values())
+    assert trace(net, x).savings().macs.iloc[-1] == pytest.approx(counted)
+    assert counted == pytest.approx(expected)
+
+
+class Uncounted(nn.Linear):
+    """What torch runs, but not under a count."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        super().__init__(6, 8)
+        self.bank, self.error = nn.Parameter(torch.randn(8, 6)), error
+
+    def forward(self, x: Tensor) -> Tensor:
+        if any("_Weighing" in str(type(mode)) for mode in _get_current_dispatch_mode_stack()):
+            raise self.error("not under a count")
+        return super().forward(x) + x @ (2 * self.bank).T
+
+
+def test_a_weight_is_unknown_only_where_torch_cannot_count():
+    x = torch.randn(3, 5)
+    found = trace(Whole(Uncounted(RuntimeError)).eval(), x)
+    assert np.isnan(found.savings().macs.iloc[-1])
+    assert [name for name, _ in found.whole_macs] == ["middle.bank"]
+    with pytest.raises(KeyError, match="not under a count"):
+        trace(Whole(Uncounted(KeyError)).eval(), x)
+
+
+def test_macs_are_those_of_the_mode_that_a_call_names():
+    class Aside(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(super().forward(x)) if self.training else super().forward(x)
+
+    net, x = Aside(4, 4), torch.randn(2, 4)
+    assert [macs(net, Call((x,), training=mode)) for mode in (None, False, True)] == [16, 16, 32]
 
 
 def test_the_number_of_images_is_the_same_to_all_counts():

@@ -4,9 +4,13 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from winnow.engine.measure.comparison import compare
+from winnow.engine.measure.memory import peak_memory
+from winnow.engine.measure.roofline import layer_costs
 from winnow.engine.measure.timing import STEADY, Seconds, Timing, in_turns, latency
+from winnow.engine.pruning.pace import pace
 
 NET, X = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), torch.randn(2, 3, 8, 8)
 
@@ -63,3 +67,41 @@ def test_what_cannot_be_measured_is_refused(options: dict[str, float]):
 def test_batches_are_numbers_of_images(size: float):
     with pytest.raises(ValueError, match="`batches` must be whole numbers"):
         latency(NET, X, batches=(size,))
+
+
+class Storing(nn.Module):
+    """A pass counts in a buffer, replaces another, keeps its features, and shortens rows of a table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.last, self.kept = nn.Embedding(4, 3, max_norm=0.1), nn.Linear(3, 2), list[Tensor]()
+        self.register_buffer("count", torch.zeros(1))
+        self.register_buffer("center", torch.zeros(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.table(x.long().clamp(0, 3))
+        self.count += 1
+        self.center = 0.9 * self.center + h.detach().mean(0)
+        self.kept.append(h)
+        return self.last(h - self.center)
+
+
+MEASURES = {
+    "peak memory": lambda net, x: peak_memory(net, x),
+    "latency": lambda net, x: latency(net, x, batches=(2,), rounds=3),
+    "pace": lambda net, x: pace(net, net, {"x": x}, rounds=1),
+    "compare": lambda net, x: compare({"a": net}, x, batches=(1,), backends=["eager"], timing=Timing(3, 1e-4)),
+    "layer costs": lambda net, x: layer_costs({"a": net}, {"a": {"x": x}}, threads=1, rounds=1),
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_what_measured_passes_store_is_taken_back(name: str):
+    torch.manual_seed(0)
+    net = Storing().train()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    MEASURES[name](net, torch.tensor([0.0, 1.0, 3.0]))
+    assert net.training
+    assert net.kept == []
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert not net.center.is_inference()
