@@ -24,6 +24,14 @@ def over_epochs(run: Run, since: float) -> None:
 def _layer(names: list[str], named: str) -> str:
     """Let the user choose a layer; a choice selects that layer."""
     show("norms_layer", named, *names)
-    return st.selectbox(
-        "Layer", names, key="norms_layer", width=420, on_change=lambda: select_layer(st.session_state["norms_layer"])
-    )
+    return st.selectbox("Layer", names, key="norms_layer", width=420, on_change=_choose, args=(named,))
+
+
+def _choose(drawn: str) -> None:
+    """Select the layer that was chosen, if it is not the one that was drawn.
+
+    Where a tab was shut meanwhile, Streamlit may take what the browser still holds for a choice; it would drop the
+    selected channel.
+    """
+    if (chosen := st.session_state["norms_layer"]) != drawn:
+        select_layer(chosen)

@@ -172,7 +172,9 @@ def _copy_back(tensor: Tensor, before: Tensor) -> bool:
 
 
 def _other(tensor: Tensor, before: Tensor) -> bool:
-    """Return whether a tensor is not, or cannot be said to be, what it was."""
+    """Return whether a tensor is not, or cannot be said to be, what it was; one of a shape alone has no values."""
+    if tensor.is_meta:
+        return False
     return tensor.layout != torch.strided or not torch.equal(tensor, before)
 
 
