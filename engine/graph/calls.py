@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from winnow.engine.graph.containers import flatten, plain_values, replaced
 from winnow.engine.graph.modes import in_mode
-from winnow.engine.graph.preserving import Writes, is_lazy, preserved
+from winnow.engine.graph.preserving import is_lazy, preserved
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.wrappers import refuse_other
 
@@ -152,7 +152,7 @@ def with_length(model: nn.Module, call: Call) -> Call:
     if call.images or len(lengths) < 2 or any(map(is_lazy, (*model.parameters(), *model.buffers()))):
         return call
     mode, named_errors = in_mode(model, bool(call.training)), naming_numbers(model, call)
-    with mode, preserved(model) as state, torch.no_grad(), Writes(state), named_errors:
+    with mode, preserved(model), torch.no_grad(), named_errors:
         result = run(model, on_copies(call))
     made = [len(leaf) for _, leaf in flatten(result) if leaf.dim()]
     return replace(call, images=max(lengths, key=made.count))

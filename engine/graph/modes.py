@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import deterministic
 
-from winnow.engine.graph.preserving import Changes, Writes, preserved
+from winnow.engine.graph.preserving import Changes, Writes, state_kept
 
 _filling: Any = deterministic  # a module with a property, of which its type knows nothing
 
@@ -88,7 +88,7 @@ def while_timed(model: nn.Module, inputs: Mapping[str, Any]) -> Iterator[None]:
 
     A first pass, which nobody times, tells the parameters that passes write into.
     """
-    with evaluating(model), preserved(model) as state:
+    with evaluating(model), state_kept(model) as state:
         with torch.no_grad(), Writes(state):
             model(**inputs)
         yield

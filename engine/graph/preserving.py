@@ -230,11 +230,20 @@ def _version(tensor: Tensor) -> int:
 @contextmanager
 def preserved(model: nn.Module) -> Iterator[Preserved]:
     """Hold a model's state and torch's random state while it runs; put both back, the weights included."""
+    with state_kept(model) as state, Writes(state):
+        yield state
+
+
+@contextmanager
+def state_kept(model: nn.Module) -> Iterator[Preserved]:
+    """Hold a model's state and torch's random state; put both back, and weights whose writing the state is told of.
+
+    For passes that are watched otherwise, or timed: `preserved` takes a call of Python at each operation.
+    """
     devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
     state = Preserved(model)
     with torch.random.fork_rng(devices=sorted(devices, key=str)):
         try:
-            with Writes(state):
-                yield state
+            yield state
         finally:
             state.restore()

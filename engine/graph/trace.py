@@ -27,7 +27,7 @@ from winnow.engine.graph.memory import refuse_shared
 from winnow.engine.graph.modes import evaluating, in_mode, told_of_gradients
 from winnow.engine.graph.observer import Observer
 from winnow.engine.graph.own_norms import as_norms
-from winnow.engine.graph.preserving import Preserved, Writes, is_lazy, preserved
+from winnow.engine.graph.preserving import Preserved, Writes, is_lazy, state_kept
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.recurrent_steps import CellStep, RecurrentStep
 from winnow.engine.graph.refusal import NotTraceable
@@ -64,7 +64,7 @@ def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> Ch
     refuse_shared(inner)
     given = calls(inner, example_inputs)
     _has_weights(inner)
-    with as_norms(inner), preserved(inner) as state, evaluating(inner), torch.no_grad(), _eager():
+    with as_norms(inner), state_kept(inner) as state, evaluating(inner), torch.no_grad(), _eager():
         passes = _Passes(inner, state, program)
         for call in given:
             for one in call.modes():

@@ -29,7 +29,7 @@ from torch.utils.flop_counter import flop_registry
 from winnow.engine.graph.calls import calls, length_of, on_copies, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.modes import in_mode, modules_called
-from winnow.engine.graph.preserving import Writes, preserved
+from winnow.engine.graph.preserving import preserved
 from winnow.engine.graph.recurrent import RECURRENT
 from winnow.engine.graph.wrappers import unwrapped
 
@@ -159,8 +159,9 @@ def weigh(model: nn.Module, example_inputs: Any) -> tuple[float, dict[str, float
     call = on_copies(calls(model, example_inputs)[0])
     recurrent = any(isinstance(module, RECURRENT) for module in model.modules())
     with contextlib.ExitStack() as stack:
-        state = stack.enter_context(preserved(model))
-        for context in (in_mode(model, bool(call.training)), torch.no_grad(), _plain_kernels(recurrent), Writes(state)):
+        for context in (
+            preserved(model), in_mode(model, bool(call.training)), torch.no_grad(), _plain_kernels(recurrent)
+        ):  # fmt: skip
             stack.enter_context(context)
         found = stack.enter_context(_Weighing(model))
         run(model, call)

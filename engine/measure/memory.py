@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from winnow.engine.export.tensor_files import named_tensors, serialised, stored_tensors
 from winnow.engine.graph.modes import evaluating
-from winnow.engine.graph.preserving import Writes, preserved
+from winnow.engine.graph.preserving import Writes, state_kept
 from winnow.engine.graph.trace import named_inputs
 from winnow.engine.pruning.activations import AliveBytes, tensors_of
 
@@ -48,7 +48,7 @@ def peak_memory(model: nn.Module, example_inputs: Any) -> int:
     """
     inputs = named_inputs(model, example_inputs)
     fixed = [tensor for _, tensor in named_tensors(model)] + tensors_of(inputs)
-    with evaluating(model), preserved(model) as state, torch.no_grad():
+    with evaluating(model), state_kept(model) as state, torch.no_grad():
         device = next((tensor.device for tensor in fixed if tensor.is_cuda), None)
         if device is not None:
             return _on_gpu(model, inputs, fixed, device)

@@ -24,7 +24,7 @@ from winnow.engine.graph.observer import Observer
 from winnow.engine.graph.operation import tensors_in
 from winnow.engine.graph.own_norms import as_norms
 from winnow.engine.graph.partition import Labels
-from winnow.engine.graph.preserving import preserved
+from winnow.engine.graph.preserving import state_kept
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.rules import rule_named
 from winnow.engine.graph.weights import Flags
@@ -58,7 +58,7 @@ def fit_all(plan: Plan, twin: nn.Module, calls: Sequence[Call], but: Sequence[st
     passes = _Passes(plan, frozenset([*but, *otherwise]))
     modes = [call for call in in_modes(calls) if not (call.training and plan.graph.modes_alike)]
     for call in modes or in_modes(calls):  # where the modes are alike, one of them tells
-        with as_norms(twin), preserved(twin) as state, torch.no_grad():
+        with as_norms(twin), state_kept(twin) as state, torch.no_grad():
             _fit(twin, call, _Fitting(twin, state, passes), passes)
 
 
