@@ -11,7 +11,7 @@ second; `paced` takes what grew within a while for one version.
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import wraps
 from itertools import count
 from pathlib import Path
@@ -77,9 +77,7 @@ def latest(most: int) -> Callable[[Callable[Asked, Made]], Callable[Asked, Made]
 
         @wraps(make)
         def kept_or_made(*given: Asked.args, **named: Asked.kwargs) -> Made:
-            arguments = [*enumerate(given), *named.items()]
-            asked = tuple(argument for argument in arguments if not _tells_versions(argument[1]))
-            versions = tuple(argument for argument in arguments if _tells_versions(argument[1]))
+            asked, versions = _parted([*enumerate(given), *named.items()])
             since = next(turns)
             if (found := known(asked, versions, since)) is not None:
                 return found[0]
@@ -100,6 +98,12 @@ def latest(most: int) -> Callable[[Callable[Asked, Made]], Callable[Asked, Made]
         return kept_or_made
 
     return decorator
+
+
+def _parted(arguments: Sequence[tuple[int | str, object]]) -> tuple[Hashable, Hashable]:
+    """Return what is asked for, and the versions that say which value of it is the newest."""
+    asked = tuple(argument for argument in arguments if not _tells_versions(argument[1]))
+    return asked, tuple(argument for argument in arguments if _tells_versions(argument[1]))
 
 
 def _tells_versions(value: object) -> bool:
